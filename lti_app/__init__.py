@@ -1,0 +1,113 @@
+"""Gongyu 共育: parent courses and credits inside the LMS that a school already has."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Any
+
+import structlog
+from flask import Flask, g, request
+from flask_bootstrap import Bootstrap5
+from werkzeug.middleware.proxy_fix import ProxyFix
+
+from integrations.http import PlatformHttp
+from lti_app import assets, cli, errors, health, logs, security
+from lti_app.config import Settings, read_settings
+from lti_app.connection.views import bp as connection_bp
+from lti_app.courses.views import bp as courses_bp
+from lti_app.credits.views import bp as credits_bp
+from lti_app.dashboard.views import bp as dashboard_bp
+from lti_app.delivery.worker import EmbeddedWorker
+from lti_app.extensions import babel, cache, configure_sqlite, db, migrate, PlatformServices, start_as_reader
+from lti_app.gradebook import delivery as gradebook_delivery
+from lti_app.launches.current import PerLaunchNotes, init_current_launch, page_locale
+from lti_app.launches.views import inside_bp, lti_bp
+from lti_app.registrations.views import bp as registrations_bp
+
+MAX_BODY = 256 * 1024
+INSIDE = "/l/<key>"
+
+
+def create_app(settings: Settings | None = None, *, http: PlatformHttp | None = None) -> Flask:
+    """Build the application from `settings` (default: the environment). `http` replaces the network.
+
+    Raises BadSettings when a setting is missing or wrong.
+    """
+    settings = settings or read_settings()
+    settings.instance.mkdir(parents=True, exist_ok=True)
+    app = Flask(__name__, instance_path=str(settings.instance), static_folder=None)
+    _configure(app, settings)
+    logs.init_logging(settings.log_level)
+    _extend(app, settings, http or PlatformHttp())
+    _serve(app)
+    cli.init_cli(app)
+    app.extensions["embedded_worker"] = EmbeddedWorker(app, [gradebook_delivery.deliver])
+    if settings.worker == "embedded" and not cli.is_command_line():
+        app.extensions["embedded_worker"].start()
+    return app
+
+
+def _configure(app: Flask, settings: Settings) -> None:
+    app.config.update(
+        SETTINGS=settings,
+        SECRET_KEY=settings.secret_key,
+        SESSION_COOKIE_NAME="gongyu-notes",
+        SESSION_COOKIE_SECURE=True,
+        SESSION_COOKIE_SAMESITE="None",
+        SESSION_COOKIE_PARTITIONED=True,
+        MAX_CONTENT_LENGTH=MAX_BODY,
+        MAX_FORM_MEMORY_SIZE=MAX_BODY,
+        SQLALCHEMY_DATABASE_URI=settings.database_url,
+        SQLALCHEMY_ENGINE_OPTIONS=_engine_options(settings),
+        BOOTSTRAP_SERVE_LOCAL=True,
+        BABEL_DEFAULT_LOCALE="zh_Hans_CN",
+        CACHE_TYPE="RedisCache" if settings.redis_url else "SimpleCache",
+        CACHE_REDIS_URL=settings.redis_url,
+        CACHE_KEY_PREFIX="gongyu:",
+        CACHE_THRESHOLD=2000,
+    )
+    app.session_interface = PerLaunchNotes()
+    app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
+    if settings.trusted_proxies:
+        hops = settings.trusted_proxies
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]
+
+
+def _engine_options(settings: Settings) -> dict[str, Any]:
+    if settings.is_sqlite:
+        return {"pool_size": 20, "connect_args": {"timeout": 10}}
+    return {"pool_size": 10, "max_overflow": 20, "pool_pre_ping": True, "pool_recycle": 1800}
+
+
+def _extend(app: Flask, settings: Settings, http: PlatformHttp) -> None:
+    db.init_app(app)
+    migrate.init_app(app, db, directory="migrations", render_as_batch=True)
+    cache.init_app(app)
+    babel.init_app(app, locale_selector=page_locale)
+    Bootstrap5(app)
+    assets.init_assets(app)
+    app.extensions["platform_services"] = PlatformServices(http, cache)
+    if settings.is_sqlite:
+        with app.app_context():
+            configure_sqlite(db.engine)
+
+
+def _serve(app: Flask) -> None:
+    app.before_request(_begin)
+    security.init_security(app)
+    errors.init_errors(app)
+    init_current_launch(app)
+    app.register_blueprint(health.bp)
+    app.register_blueprint(lti_bp, url_prefix="/lti")
+    app.register_blueprint(registrations_bp, url_prefix="/lti")
+    for inside in (inside_bp, courses_bp, credits_bp, dashboard_bp, connection_bp):
+        app.register_blueprint(inside, url_prefix=INSIDE)
+
+
+def _begin() -> None:
+    """Give the request an id for logs and error pages, and say whether its transaction may only read."""
+    g.request_id = secrets.token_hex(6)
+    structlog.contextvars.clear_contextvars()
+    structlog.contextvars.bind_contextvars(request_id=g.request_id, endpoint=request.endpoint)
+    view = security.app_view()
+    start_as_reader(request.method in ("GET", "HEAD", "OPTIONS") and not getattr(view, "writes", False))

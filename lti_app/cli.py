@@ -1,0 +1,31 @@
+"""The `flask` commands: each group lives in its feature's `commands.py`."""
+
+from __future__ import annotations
+
+import os
+
+from flask import Flask
+
+from lti_app.courses import commands as courses
+from lti_app.credits import commands as credits
+from lti_app.gradebook import commands as gradebook
+from lti_app.people import commands as people
+from lti_app.registrations import commands as registrations
+
+
+def init_cli(app: Flask) -> None:
+    """Add every command group to `flask`."""
+    for group in (
+        registrations.group,
+        registrations.keys_group,
+        people.group,
+        courses.group,
+        credits.group,
+        gradebook.group,
+    ):
+        app.cli.add_command(group)
+
+
+def is_command_line() -> bool:
+    """Whether this process runs a `flask` command: then no embedded worker starts."""
+    return os.environ.get("FLASK_RUN_FROM_CLI") == "true"

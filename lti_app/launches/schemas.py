@@ -1,0 +1,57 @@
+"""What a browser brings to the launch addresses."""
+
+from __future__ import annotations
+
+from marshmallow import EXCLUDE, Schema, fields, post_load, validate
+
+from lti_app.roster.models import PersonKind
+
+_ID = validate.Length(1, 255)
+
+
+class LoginSchema(Schema):
+    """A third-party-initiated login (OIDC; LTI 1.3 Core, 5.1.1.1). Platforms add parameters of their own."""
+
+    class Meta:
+        unknown = EXCLUDE
+
+    iss = fields.String(required=True, validate=_ID)
+    login_hint = fields.String(required=True, validate=validate.Length(1, 4096))
+    target_link_uri = fields.String(validate=validate.Length(0, 4096))
+    lti_message_hint = fields.String(validate=validate.Length(0, 32_768))
+    client_id = fields.String(validate=_ID)
+
+    @post_load
+    def _drop_empty(self, data: dict[str, str], **_: object) -> dict[str, str]:
+        return {name: value for name, value in data.items() if value}
+
+
+class LaunchSchema(Schema):
+    """The form post that answers a login: an id_token, or an OIDC error (OpenID Connect Core, 3.1.2.6)."""
+
+    class Meta:
+        unknown = EXCLUDE
+
+    state = fields.String(required=True, validate=validate.Length(1, 128))
+    id_token = fields.String(load_default="")
+    error = fields.String(load_default="", validate=validate.Length(0, 200))
+    error_description = fields.String(load_default="")
+
+
+class WhoSchema(Schema):
+    """Who is here: a known member of the family, or a new one."""
+
+    class Meta:
+        unknown = EXCLUDE
+
+    person = fields.Integer(load_default=None)
+    kind = fields.Enum(PersonKind, by_value=True, load_default=None)
+    label = fields.String(load_default="", validate=validate.Length(0, 20))
+
+
+class LanguageSchema(Schema):
+    class Meta:
+        unknown = EXCLUDE
+
+    locale = fields.String(required=True, validate=validate.OneOf(["zh", "en"]))
+    next = fields.String(load_default="", validate=validate.Length(0, 2000))

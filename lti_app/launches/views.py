@@ -1,0 +1,241 @@
+"""The addresses an LMS knows (`/lti/login`, `/lti/launch`), and the pages every launch has."""
+
+from __future__ import annotations
+
+import hmac
+import secrets
+from typing import Any
+
+from flask import Blueprint, current_app, g, redirect, render_template, request, url_for
+from flask_babel import gettext
+from marshmallow import ValidationError
+
+from integrations.terms import CourseRole, Launch, MessageType
+from lti_app.errors import LaunchRefused
+from lti_app.extensions import cache, db, writes
+from lti_app.launches import services
+from lti_app.launches.current import CHINESE, COOKIE, ENGLISH, current_launch, hashed
+from lti_app.launches.pylti import Login, StrictLaunch
+from lti_app.launches.refusals import refused
+from lti_app.launches.schemas import LanguageSchema, LaunchSchema, LoginSchema, WhoSchema
+from lti_app.registrations.models import Registration
+from lti_app.registrations.services import active_frame_origins
+from lti_app.roster.models import Audience, Person
+from lti_app.roster.services import (
+    family_of,
+    person_here,
+    person_of,
+    record_arrival,
+    record_guardianships,
+    state_kind,
+)
+from lti_app.security import allow_framing, cross_site
+
+lti_bp = Blueprint("lti", __name__)
+inside_bp = Blueprint("launches", __name__)
+
+STATE_COOKIE = "gongyu-login-"
+PROOF_COOKIE = "gongyu-cookies"
+FRAME_ORIGINS_SECONDS = 60
+
+
+@lti_bp.before_request
+def framable_by_all() -> None:
+    """Until a launch is known, any connected LMS may frame what we answer (errors above all)."""
+    origins = cache.get("frame-origins")
+    if origins is None:
+        origins = active_frame_origins()
+        cache.set("frame-origins", origins, timeout=FRAME_ORIGINS_SECONDS)
+    allow_framing(origins)
+
+
+@lti_bp.route("/login", methods=["GET", "POST"])
+@cross_site
+@writes
+def login() -> Any:
+    """Begin a launch (OIDC third-party-initiated login), by GET or POST.
+
+    Unless the browser already showed that it keeps our cookies here, that is tested before the platform's
+    single-use hint is spent: the next address looks whether the state cookie came back.
+    """
+    parameters = _loaded(LoginSchema())
+    attempt = Login(parameters)
+    address, state, nonce = attempt.authorization_url(_public("lti.launch"))
+    registration = attempt.conf.registration
+    assert registration is not None
+    secret = secrets.token_urlsafe(24)
+    services.begin_login(
+        registration,
+        state=state,
+        nonce=nonce,
+        secret=secret,
+        authorization_url=address,
+        parameters=parameters,
+    )
+    db.session.commit()
+    proven = PROOF_COOKIE in request.cookies
+    answer = redirect(address if proven else url_for("lti.login_checked", state=state))
+    _set_cookie(answer, _state_cookie(state), secret, "/lti", int(services.LOGIN_LIFE.total_seconds()))
+    return answer
+
+
+@lti_bp.get("/login/<state>")
+def login_checked(state: str) -> Any:
+    """Go on to the platform if the browser kept the cookie; else offer a new tab, where it will."""
+    login = services.find_login(state)
+    if login is None:
+        raise refused("used")
+    if _shows_secret(state, login.browser_hash):
+        answer = redirect(login.parameters["authorization_url"])
+        _set_cookie(answer, PROOF_COOKIE, "1", "/lti", 24 * 3600)
+        return answer
+    again = url_for("lti.login", **login.parameters["login"])
+    return render_template("launches/new_tab.html", again=again)
+
+
+@lti_bp.post("/launch")
+@cross_site
+def launch() -> Any:
+    """Take the platform's answer to a login: open a session and go to its first page, or say why not."""
+    values = _loaded(LaunchSchema())
+    login = services.take_login(values["state"])
+    db.session.commit()  # spent, whatever comes next
+    if login is None:
+        raise refused("used")
+    registration = services.registration_of(login)
+    if registration is None:
+        raise refused("unknown-platform")
+    allow_framing(registration.frame_origins)
+    if not _shows_secret(login.state, login.browser_hash):
+        raise refused("other-browser")
+    if values["error"]:
+        raise refused("login-required" if values["error"] == "login_required" else "platform-error")
+    try:
+        message, deployment = StrictLaunch(request, login, registration, values["id_token"]).verified()
+    except LaunchRefused as error:
+        return _refusal(error, login.state)
+    if message.message_type is MessageType.DEEP_LINKING:
+        raise refused("unsupported-message")
+    opened = _open(message, registration, deployment)
+    db.session.commit()
+    g.launch_key = opened.key
+    answer = redirect(url_for(_first_page(message), key=opened.key), 303)
+    _forget_cookie(answer, login.state)
+    assert opened.secret is not None
+    _set_cookie(answer, COOKIE, opened.secret, f"/l/{opened.key}", int(services.SESSION_LIFE.total_seconds()))
+    return answer
+
+
+@lti_bp.get("/launch")
+def launch_by_hand() -> Any:
+    """Somebody reloaded or bookmarked the launch address."""
+    raise refused("used")
+
+
+@inside_bp.route("/who", methods=["GET", "POST"])
+def who() -> Any:
+    """Ask who is here: once in a class whose audience is not set, and whenever a family shares a login."""
+    current = current_launch()
+    user, context = current.lti_user, current.context
+    if user is None or context is None or current.is_test_user or current.role is not CourseRole.LEARNER:
+        return redirect(url_for("courses.home"))
+    families = context.audience is Audience.FAMILIES
+    family = family_of(user) if families else []
+    if request.method == "GET":
+        return render_template("launches/who.html", families=families, family=family, problem=None)
+    values = WhoSchema().load(request.form)
+    chosen = _chosen(values, family)
+    if chosen is None:
+        problem = gettext("请先选一位，或写下称呼并选择身份。") if families else gettext("请先选择一项。")
+        return render_template("launches/who.html", families=families, family=family, problem=problem), 422
+    current.person_id = chosen.id
+    db.session.commit()
+    return redirect(url_for("courses.home"), 303)
+
+
+@inside_bp.post("/language")
+def set_language() -> Any:
+    """Show this launch's pages in the other language and go back to the page."""
+    values = LanguageSchema().load(request.form)
+    current_launch().locale = CHINESE if values["locale"] == "zh" else ENGLISH
+    db.session.commit()
+    home = url_for("courses.home")
+    # Only back to a page of the same launch: `next` comes from outside.
+    return redirect(values["next"] if values["next"].startswith(home) else home, 303)
+
+
+def _chosen(values: dict[str, Any], family: Any) -> Person | None:
+    current = current_launch()
+    assert current.lti_user is not None and current.context is not None
+    user = current.lti_user
+    if current.context.audience is not Audience.FAMILIES:
+        return state_kind(user, current.context, values["kind"]) if values["kind"] else None
+    person = next((p for p in family if p.id == values["person"]), None)
+    label = values["label"].strip()
+    if person is None and values["kind"] and label:
+        person = person_of(user, values["kind"], label)
+    if person is not None:
+        user.last_person_id = person.id
+    return person
+
+
+def _open(message: Launch, registration: Registration, deployment: Any) -> services.OpenedSession:
+    arrival = record_arrival(message, registration, deployment)
+    person = None
+    if arrival.user is not None:
+        person = person_here(arrival.user, arrival.membership, arrival.context)
+        if person is not None and message.roles.course_role is CourseRole.MENTOR:
+            record_guardianships(message, person, registration)
+    return services.open_session(message, registration, deployment, arrival, person, with_cookie=True)
+
+
+def _first_page(message: Launch) -> str:
+    if message.message_type is MessageType.SUBMISSION_REVIEW:
+        return "courses.review"
+    if message.roles.course_role is CourseRole.NONE and message.roles.is_administrator:
+        return "connection.home"
+    return "courses.home"
+
+
+def _loaded(schema: Any) -> dict[str, Any]:
+    source = request.args if request.method == "GET" else request.form
+    try:
+        values: dict[str, Any] = schema.load(source.to_dict())
+    except ValidationError as error:
+        raise refused("login-incomplete") from error
+    return values
+
+
+def _refusal(error: LaunchRefused, state: str) -> Any:
+    answer = current_app.ensure_sync(current_app.handle_user_exception)(error)
+    _forget_cookie(answer, state)
+    return answer
+
+
+def _public(endpoint: str) -> str:
+    """Our address as platforms know it: exactly the registered redirect URI."""
+    return current_app.config["SETTINGS"].public_url + url_for(endpoint)
+
+
+def _state_cookie(state: str) -> str:
+    # A name of its own per login: two frames that start at once must not overwrite each other's proof.
+    return STATE_COOKIE + hashed(state)[:16]
+
+
+def _shows_secret(state: str, browser_hash: str) -> bool:
+    shown = request.cookies.get(_state_cookie(state), "")
+    return hmac.compare_digest(hashed(shown), browser_hash)
+
+
+def _set_cookie(answer: Any, name: str, value: str, path: str, seconds: int) -> None:
+    """`Partitioned` (CHIPS) makes the cookie work inside another site's frame; it demands `Secure`, which
+    browsers also accept from http on the machine itself."""
+    answer.set_cookie(
+        name, value, max_age=seconds, path=path, secure=True, httponly=True, samesite="None", partitioned=True
+    )
+
+
+def _forget_cookie(answer: Any, state: str) -> None:
+    answer.delete_cookie(
+        _state_cookie(state), path="/lti", secure=True, httponly=True, samesite="None", partitioned=True
+    )

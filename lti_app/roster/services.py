@@ -1,0 +1,194 @@
+"""Keeping in step with what launches say: users, classes, links, memberships, guardians."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
+
+from integrations.terms import CourseRole, Launch
+from lti_app.clock import utc_now
+from lti_app.extensions import db
+from lti_app.registrations.models import Deployment, Registration
+from lti_app.roster.models import (
+    Audience,
+    Context,
+    Guardianship,
+    LtiUser,
+    Membership,
+    MembershipStatus,
+    Person,
+    PersonKind,
+    PersonLink,
+    ResourceLink,
+)
+
+MAX_CHILDREN = 20
+_Row = TypeVar("_Row")
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """The rows that a launch is about; all None for an anonymous visitor to an unknown place."""
+
+    user: LtiUser | None
+    context: Context | None
+    link: ResourceLink | None
+    membership: Membership | None
+
+
+def record_arrival(launch: Launch, registration: Registration, deployment: Deployment) -> Arrival:
+    """Insert or update what a launch says. An anonymous launch (no `sub`) only looks rows up."""
+    context = _context(launch, registration, deployment)
+    link = _link(launch, context)
+    if launch.sub is None:
+        return Arrival(None, context, link, None)
+    user = _user(launch, registration)
+    membership = _membership(launch, user, context)
+    return Arrival(user, context, link, membership)
+
+
+def person_here(user: LtiUser, membership: Membership | None, context: Context | None) -> Person | None:
+    """Who came by this login, or None when that has to be asked (or no person learns by this role).
+
+    A Mentor is a parent. A Learner is what the class's audience says; families and classes whose teacher
+    has not said it are asked once.
+    """
+    if membership is None or context is None:
+        return None
+    if membership.role is CourseRole.MENTOR:
+        return person_of(user, PersonKind.PARENT)
+    if membership.role is not CourseRole.LEARNER:
+        return None
+    if context.audience is Audience.FAMILIES:
+        return db.session.get(Person, user.last_person_id) if user.last_person_id else None
+    kind = _kind_by_audience(context.audience) or membership.stated_kind
+    return person_of(user, kind) if kind else None
+
+
+def person_of(user: LtiUser, kind: PersonKind, label: str | None = None) -> Person:
+    """The person of that kind (and family name, e.g. 妈妈) behind a login, made when new."""
+    role_key = f"{kind}:{label}" if label else str(kind)
+    query = (
+        select(Person)
+        .join(PersonLink, PersonLink.person_id == Person.id)
+        .where(PersonLink.lti_user_pk == user.id, PersonLink.role_key == role_key)
+    )
+    person = db.session.scalar(query)
+    if person is not None:
+        return person
+    try:
+        with db.session.begin_nested():
+            person = Person(kind=kind, label=label)
+            db.session.add(person)
+            db.session.flush()  # person.id
+            db.session.add(PersonLink(lti_user_pk=user.id, person_id=person.id, role_key=role_key))
+    except IntegrityError:
+        return db.session.scalars(query).one()
+    return person
+
+
+def family_of(user: LtiUser) -> Sequence[Person]:
+    """The persons known behind a login, oldest first."""
+    query = select(Person).join(PersonLink).where(PersonLink.lti_user_pk == user.id)
+    return db.session.scalars(query.order_by(Person.id)).all()
+
+
+def state_kind(user: LtiUser, context: Context, kind: PersonKind) -> Person:
+    """Remember a Learner's answer to "parent or pupil?" for this class, and return the person."""
+    membership = db.session.scalars(
+        select(Membership).where(Membership.lti_user_pk == user.id, Membership.context_pk == context.id)
+    ).one()
+    membership.stated_kind = kind
+    return person_of(user, kind)
+
+
+def record_guardianships(launch: Launch, guardian: Person, registration: Registration) -> None:
+    """Link an observing parent to the children that the platform named, at most 20 a launch."""
+    for sub in launch.mentor_of[:MAX_CHILDREN]:
+        child = _one_or_insert(LtiUser, {"registration_id": registration.id, "sub": sub}, {})
+        _one_or_insert(
+            Guardianship, {"person_id": guardian.id, "child_pk": child.id}, {"source": "role_scope_mentor"}
+        )
+
+
+def _kind_by_audience(audience: Audience | None) -> PersonKind | None:
+    return {Audience.PARENTS: PersonKind.PARENT, Audience.PUPILS: PersonKind.PUPIL}.get(audience)  # type: ignore[arg-type]
+
+
+def _user(launch: Launch, registration: Registration) -> LtiUser:
+    assert launch.sub is not None
+    said = {"name": launch.name, "email": launch.email, "sis_id": launch.sis_id}
+    user = _one_or_insert(LtiUser, {"registration_id": registration.id, "sub": launch.sub}, said)
+    # A platform that stops sending names (its privacy setting changed) means: forget them.
+    _update(user, said)
+    return user
+
+
+def _context(launch: Launch, registration: Registration, deployment: Deployment) -> Context | None:
+    if launch.context is None:
+        return None
+    key = {"deployment_pk": deployment.id, "context_id": launch.context.id}
+    title = launch.context.title or launch.context.label
+    if launch.sub is None:
+        return db.session.scalar(select(Context).filter_by(**key))
+    context = _one_or_insert(
+        Context,
+        key,
+        {"registration_id": registration.id, "school_id": registration.school_id, "title": title},
+    )
+    _update(context, {"title": title or context.title})
+    return context
+
+
+def _link(launch: Launch, context: Context | None) -> ResourceLink | None:
+    if launch.resource_link is None or context is None:
+        return None
+    key = {"context_pk": context.id, "resource_link_id": launch.resource_link.id}
+    if launch.sub is None:
+        return db.session.scalar(select(ResourceLink).filter_by(**key))
+    ags = launch.ags
+    said: dict[str, Any] = {
+        "title": launch.resource_link.title,
+        "line_items_url": ags.line_items_url if ags else None,
+        "line_item_url": ags.line_item_url if ags else None,
+        "ags_scopes": sorted(ags.scopes) if ags else [],
+        "nrps_url": launch.nrps_url,
+    }
+    link = _one_or_insert(ResourceLink, key, said)
+    _update(link, said)
+    return link
+
+
+def _membership(launch: Launch, user: LtiUser, context: Context | None) -> Membership | None:
+    role = launch.roles.course_role
+    if context is None or role is CourseRole.NONE or launch.roles.is_test_user:
+        return None
+    said = {"role": role, "status": MembershipStatus.ACTIVE, "last_launch_at": utc_now()}
+    membership = _one_or_insert(Membership, {"context_pk": context.id, "lti_user_pk": user.id}, said)
+    _update(membership, said)
+    return membership
+
+
+def _one_or_insert(model: type[_Row], key: dict[str, Any], values: dict[str, Any]) -> _Row:
+    """The row with that unique key, inserted when new; losing the race means reading again."""
+    row = db.session.scalar(select(model).filter_by(**key))
+    if row is not None:
+        return row
+    try:
+        with db.session.begin_nested():
+            row = model(**key, **values)
+            db.session.add(row)
+    except IntegrityError:
+        return db.session.scalars(select(model).filter_by(**key)).one()
+    return row
+
+
+def _update(row: Any, values: dict[str, Any]) -> None:
+    """Set only what differs, so that an unchanged row is not written."""
+    for name, value in values.items():
+        if getattr(row, name) != value:
+            setattr(row, name, value)

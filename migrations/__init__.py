@@ -1,0 +1,1 @@
+"""Alembic migrations; they import table metadata only and move data in plain SQL."""
