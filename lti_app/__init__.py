@@ -6,11 +6,13 @@ import secrets
 from typing import Any
 
 import structlog
-from flask import Flask, g, request
+from flask import Flask, g, request, url_for
+from flask_babel import gettext as _
 from flask_bootstrap import Bootstrap5
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from integrations.http import PlatformHttp
+from integrations.terms import CourseRole
 from lti_app import assets, cli, errors, health, logs, security
 from lti_app.config import Settings, read_settings
 from lti_app.connection.views import bp as connection_bp
@@ -18,9 +20,9 @@ from lti_app.courses.views import bp as courses_bp
 from lti_app.credits.views import bp as credits_bp
 from lti_app.dashboard.views import bp as dashboard_bp
 from lti_app.delivery.worker import EmbeddedWorker
-from lti_app.extensions import babel, cache, configure_sqlite, db, migrate, PlatformServices, start_as_reader
+from lti_app.extensions import PlatformServices, babel, cache, configure_sqlite, db, migrate, start_as_reader
 from lti_app.gradebook import delivery as gradebook_delivery
-from lti_app.launches.current import PerLaunchNotes, init_current_launch, page_locale
+from lti_app.launches.current import PerLaunchNotes, earns_credits, init_current_launch, page_locale
 from lti_app.launches.views import inside_bp, lti_bp
 from lti_app.registrations.views import bp as registrations_bp
 
@@ -74,18 +76,25 @@ def _configure(app: Flask, settings: Settings) -> None:
 
 
 def _engine_options(settings: Settings) -> dict[str, Any]:
+    # hide_parameters: an error in the log must not show the names and addresses of a failed statement.
     if settings.is_sqlite:
-        return {"pool_size": 20, "connect_args": {"timeout": 10}}
-    return {"pool_size": 10, "max_overflow": 20, "pool_pre_ping": True, "pool_recycle": 1800}
+        return {"pool_size": 20, "hide_parameters": True, "connect_args": {"timeout": 10}}
+    return {
+        "pool_size": 10,
+        "max_overflow": 20,
+        "pool_pre_ping": True,
+        "pool_recycle": 1800,
+        "hide_parameters": True,
+    }
 
 
 def _extend(app: Flask, settings: Settings, http: PlatformHttp) -> None:
     db.init_app(app)
     migrate.init_app(app, db, directory="migrations", render_as_batch=True)
     cache.init_app(app)
-    babel.init_app(app, locale_selector=page_locale)
     Bootstrap5(app)
-    assets.init_assets(app)
+    assets.init_assets(app)  # before Babel, which reads once where the translations are
+    babel.init_app(app, locale_selector=page_locale)
     app.extensions["platform_services"] = PlatformServices(http, cache)
     if settings.is_sqlite:
         with app.app_context():
@@ -97,11 +106,38 @@ def _serve(app: Flask) -> None:
     security.init_security(app)
     errors.init_errors(app)
     init_current_launch(app)
+    app.context_processor(_navigation)
     app.register_blueprint(health.bp)
     app.register_blueprint(lti_bp, url_prefix="/lti")
     app.register_blueprint(registrations_bp, url_prefix="/lti")
     for inside in (inside_bp, courses_bp, credits_bp, dashboard_bp, connection_bp):
         app.register_blueprint(inside, url_prefix=INSIDE)
+
+
+def _navigation() -> dict[str, Any]:
+    """The tabs of whoever is here: this module knows all features, so it says who sees which."""
+    launch = g.get("launch")
+    if launch is None or request.endpoint == "launches.who":
+        return {}
+    items = []
+    if launch.role.is_staff and launch.context_pk is not None:
+        items += [
+            ("dashboard.class_page", _("班级"), "people"),
+            ("courses.course", _("课程"), "journal-text"),
+        ]
+    elif launch.context_pk is not None and launch.role is not CourseRole.NONE:
+        items += [("courses.home", _("课程"), "journal-text")]
+        if earns_credits(launch):
+            items += [("credits.statement", _("学分"), "piggy-bank")]
+    if launch.is_administrator:
+        items += [("connection.home", _("接入"), "plug")]
+    feature = (request.endpoint or "").partition(".")[0]
+    return {
+        "nav": [
+            (url_for(endpoint), label, icon, endpoint.partition(".")[0] == feature)
+            for endpoint, label, icon in items
+        ]
+    }
 
 
 def _begin() -> None:

@@ -1,9 +1,9 @@
 """Errors that reach a person, and the one place where they become pages.
 
-    AppError            has a stable code, a title, what to do next, and an HTTP status
-    ├── LaunchRefused   the message of an LMS was not accepted; no session was opened
-    ├── NotAllowed      known, but not yours
-    └── NotHere         no such thing, or none that you may know of
+AppError            has a stable code, a title, what to do next, and an HTTP status
+├── LaunchRefused   the message of an LMS was not accepted; no session was opened
+├── NotAllowed      known, but not yours
+└── NotHere         no such thing, or none that you may know of
 """
 
 from __future__ import annotations

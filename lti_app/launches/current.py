@@ -212,7 +212,8 @@ def role_label(launch: LaunchSession) -> str:
 def _for_templates(launch: LaunchSession) -> dict[str, Any]:
     person = launch.person
     return {
-        "person_name": (person.label if person else None) or (launch.lti_user.name if launch.lti_user else None),
+        "person_name": (person.label if person else None)
+        or (launch.lti_user.name if launch.lti_user else None),
         "context_title": launch.context.title if launch.context else None,
         "course_role_label": role_label(launch),
         "locale": launch.locale,

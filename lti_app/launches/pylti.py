@@ -130,6 +130,7 @@ class StrictLaunch(FlaskMessageLaunch):
         )
         self.login = login
         self.row = registration
+        self.token = token
         self.conf = DatabaseToolConf()
         self.conf.registration = registration
         self.launch: Launch | None = None
@@ -163,7 +164,7 @@ class StrictLaunch(FlaskMessageLaunch):
 
     def validate_jwt_signature(self) -> StrictLaunch:
         claims = verify_id_token(
-            self._get_id_token(),
+            self.token,
             jwks=platform_services().jwks,
             issuer=self.row.issuer,
             client_id=self.row.client_id,
@@ -189,7 +190,9 @@ class StrictLaunch(FlaskMessageLaunch):
         return self
 
     def validate_message(self) -> StrictLaunch:
-        if self._jwt["body"].get("sub") is not None:  # the library refuses anonymous launches; the spec does not
+        if (
+            self._jwt["body"].get("sub") is not None
+        ):  # the library refuses anonymous launches; the spec does not
             super().validate_message()
         return self
 

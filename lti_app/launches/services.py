@@ -34,7 +34,13 @@ class OpenedSession:
 
 
 def begin_login(
-    registration: Registration, *, state: str, nonce: str, secret: str, authorization_url: str, parameters: dict[str, str]
+    registration: Registration,
+    *,
+    state: str,
+    nonce: str,
+    secret: str,
+    authorization_url: str,
+    parameters: dict[str, str],
 ) -> LoginState:
     """Remember a login that goes out to the platform, bound to the secret in the browser's cookie."""
     login = LoginState(
@@ -115,7 +121,9 @@ def sweep() -> None:
     """Delete some logins and sessions that have expired."""
     for model in (LoginState, LaunchSession):
         old = select(model.id).where(model.expires_at < utc_now()).limit(SWEEP_ROWS)
-        db.session.execute(delete(model).where(model.id.in_(old)).execution_options(synchronize_session=False))
+        db.session.execute(
+            delete(model).where(model.id.in_(old)).execution_options(synchronize_session=False)
+        )
 
 
 def _frame_origins(launch: Launch, registration: Registration) -> list[str]:

@@ -185,7 +185,8 @@ def _open(message: Launch, registration: Registration, deployment: Any) -> servi
     if arrival.user is not None:
         person = person_here(arrival.user, arrival.membership, arrival.context)
         if person is not None and message.roles.course_role is CourseRole.MENTOR:
-            record_guardianships(message, person, registration)
+            assert arrival.context is not None  # a Mentor is one of some class
+            record_guardianships(message, person, registration, arrival.context)
     return services.open_session(message, registration, deployment, arrival, person, with_cookie=True)
 
 

@@ -218,6 +218,4 @@ def _add_deployment(registration: Registration, deployment_id: str) -> bool:
 
 def _free_name(wanted: str) -> str:
     taken = set(db.session.scalars(select(Registration.name)))
-    return next(
-        name for name in (wanted, *(f"{wanted}-{n}" for n in range(2, 10_000))) if name not in taken
-    )
+    return next(name for name in (wanted, *(f"{wanted}-{n}" for n in range(2, 10_000))) if name not in taken)

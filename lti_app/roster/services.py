@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 
+from integrations.platforms.registry import platform_for
 from integrations.terms import CourseRole, Launch
 from lti_app.clock import utc_now
 from lti_app.extensions import db
@@ -106,13 +107,37 @@ def state_kind(user: LtiUser, context: Context, kind: PersonKind) -> Person:
     return person_of(user, kind)
 
 
-def record_guardianships(launch: Launch, guardian: Person, registration: Registration) -> None:
-    """Link an observing parent to the children that the platform named, at most 20 a launch."""
+def record_guardianships(
+    launch: Launch, guardian: Person, registration: Registration, context: Context
+) -> None:
+    """Link an observing parent to the children that the platform named, at most 20 a launch.
+
+    Where a custom parameter may have named them, which a teacher can type, they must be Learners of the
+    class that we know already.
+    """
+    typed = platform_for(registration.kind).mentor_custom_key is not None
     for sub in launch.mentor_of[:MAX_CHILDREN]:
+        if typed and not _is_learner(sub, registration, context):
+            continue
         child = _one_or_insert(LtiUser, {"registration_id": registration.id, "sub": sub}, {})
         _one_or_insert(
             Guardianship, {"person_id": guardian.id, "child_pk": child.id}, {"source": "role_scope_mentor"}
         )
+
+
+def _is_learner(sub: str, registration: Registration, context: Context) -> bool:
+    query = (
+        select(Membership.id)
+        .join(LtiUser, LtiUser.id == Membership.lti_user_pk)
+        .where(
+            LtiUser.registration_id == registration.id,
+            LtiUser.sub == sub,
+            Membership.context_pk == context.id,
+            Membership.role == CourseRole.LEARNER,
+            Membership.status == MembershipStatus.ACTIVE,
+        )
+    )
+    return db.session.scalar(query) is not None
 
 
 def _kind_by_audience(audience: Audience | None) -> PersonKind | None:
