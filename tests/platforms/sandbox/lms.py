@@ -1,0 +1,51 @@
+"""What every view needs: addresses, memory, key, switches and the log, in one object made at the start."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+
+from flask import current_app
+
+from .platform import Addresses, Keyring, SandboxPlatform, SandboxRegistration
+from .store import Store
+from .switches import Switches
+
+LOG_LENGTH = 200
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """One line of the log. The path is without its query, which may hold states and hints."""
+
+    at: str
+    method: str
+    path: str
+    status: int
+    milliseconds: int
+
+
+@dataclass(frozen=True)
+class Lms:
+    addresses: Addresses
+    store: Store
+    keys: Keyring
+    switches: Switches = field(default_factory=Switches)
+    log: deque[Exchange] = field(default_factory=lambda: deque(maxlen=LOG_LENGTH))
+
+    def platform(self) -> SandboxPlatform:
+        """The library's platform object for one request."""
+        return SandboxPlatform(
+            registration=SandboxRegistration(self.addresses, self.keys),
+            token_url=self.addresses.token,
+            store=self.store,
+            tokens_expired=self.switches.now().expired_tokens,
+        )
+
+
+EXTENSION = "sandbox"
+
+
+def current_lms() -> Lms:
+    lms: Lms = current_app.extensions[EXTENSION]
+    return lms

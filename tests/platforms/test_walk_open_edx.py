@@ -1,0 +1,99 @@
+"""The main job on a platform that we did not write: the grade is read from Open edX's own tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.databases import new_database, service
+from tests.platforms import open_edx_fixtures
+from tests.platforms.driver import Browser, Launched
+from tests.platforms.live_tool import LiveTool, live_tool
+from tests.platforms.open_edx_fixtures import OpenEdx
+from tests.platforms.walking import COURSE, eventually, finish_course, text_of
+
+pytestmark = pytest.mark.open_edx
+open_edx = open_edx_fixtures.open_edx
+
+
+@pytest.fixture(
+    scope="module",
+    params=["sqlite", pytest.param("postgres-and-redis", marks=[pytest.mark.postgres, pytest.mark.redis])],
+)
+def tool(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveTool]:
+    """The embedded default, and PostgreSQL with a shared cache."""
+    open_edx_fixtures.need_open_edx()
+    folder = tmp_path_factory.mktemp("tool")
+    if request.param == "sqlite":
+        yield live_tool(folder)
+        return
+    redis_url = service("Redis", "TEST_REDIS_URL")
+    with new_database(service("PostgreSQL", "TEST_POSTGRES_URL")) as url:
+        yield live_tool(folder, database_url=url, GONGYU_REDIS_URL=redis_url)
+
+
+@pytest.fixture(scope="module")
+def tool_url(tool: LiveTool) -> str:
+    return tool.url
+
+
+@pytest.fixture(scope="module", autouse=True)
+def connected(tool: LiveTool, open_edx: OpenEdx) -> Iterator[None]:
+    """The operator registers what an author copies from Studio; then the tool is started."""
+    for unit in ("unit-1", "unit-2"):
+        values = open_edx.unit(unit)
+        tool.add_platform(
+            *("--kind", "open-edx", "--url", open_edx.url, "--issuer", values["issuer"]),
+            *("--client-id", values["client_id"], "--deployment-id", values["deployment_id"]),
+            *("--auth-url", values["auth_url"], "--token-url", values["token_url"]),
+            *("--jwks-url", values["keyset_url"], "--name", unit),
+        )
+    with tool.serve():
+        yield
+
+
+def launched(
+    browser: Browser, open_edx: OpenEdx, user: str, unit: str, course: str | None = COURSE
+) -> Launched:
+    launch = browser.launch(open_edx.launch_url(user, unit, course=course))
+    assert launch.page.status_code == 200, text_of(launch.page)
+    return launch
+
+
+def test_a_parent_finishes_a_course_and_the_grade_stands_in_the_gradebook(open_edx: OpenEdx) -> None:
+    with Browser() as browser:
+        launch = launched(browser, open_edx, "li", "unit-1")
+        page = finish_course(browser, launch.page)
+        assert "学分" in text_of(page)
+        sub = launch.claims["sub"]
+    scores = eventually(lambda: [row for row in open_edx.state()["scores"] if row["user_id"] == sub])
+    assert [(row["score_given"], row["score_maximum"]) for row in scores] == [(100.0, 100.0)]
+    assert scores[0]["grading_progress"] == "FullyGraded"
+    grades = [row for row in open_edx.state()["gradebook"] if row["user"] == "li"]
+    assert [(row["value"], row["maximum"]) for row in grades] == [(10.0, 10.0)]  # the unit is worth 10 points
+    assert len(open_edx.state()["line_items"]) == 1
+
+    # The same course at another place of this LMS needs no second walk: the person has finished it.
+    with Browser() as browser:
+        page = launched(browser, open_edx, "li", "unit-1").page
+        assert "祝贺" in text_of(page)
+
+
+def test_a_teacher_sees_who_has_what_and_why(open_edx: OpenEdx) -> None:
+    with Browser() as browser:
+        page = launched(browser, open_edx, "chen", "unit-1").page
+        assert "/class" in page.url
+        assert "李家长" in text_of(page)
+
+
+def test_without_a_custom_parameter_the_teacher_chooses(open_edx: OpenEdx) -> None:
+    with Browser() as browser:
+        page = launched(browser, open_edx, "wang", "unit-2", course=None).page
+        if page.url.endswith("/who"):
+            page = browser.open(page.url.replace("/who", "/"))
+        assert page.status_code == 200
+    with Browser() as browser:
+        page = launched(browser, open_edx, "chen", "unit-2", course=None).page
+        assert "/choose" in page.url
+        assert "每天十五分钟" in text_of(page)
