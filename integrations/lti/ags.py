@@ -1,0 +1,250 @@
+"""Assignment and Grade Services 2.0: columns, scores and results of a platform.
+
+Media types are part of the interface: some platforms refuse `application/json` and `*/*` here. `limit` is
+never sent: a platform that misreads it answers with an error page or pages that lead nowhere.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Collection, Mapping
+from decimal import Decimal
+from typing import Any, TypeVar
+from urllib.parse import urlencode, urljoin, urlsplit, urlunsplit
+
+from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
+
+from integrations.errors import PlatformRejected, PlatformUnavailable
+from integrations.http import HttpAnswer, PlatformHttp, json_list, json_object, retry_after
+from integrations.lti.claim_fields import Identifier, Text, WebAddress
+from integrations.lti.links import next_page
+from integrations.lti.tokens import TokenSource
+from integrations.platforms.base import is_throttled, json_number, origin
+from integrations.terms import LineItem, Result, ServiceAccess
+
+SCOPE_LINE_ITEM = "https://purl.imsglobal.org/spec/lti-ags/scope/lineitem"
+SCOPE_LINE_ITEM_READ = "https://purl.imsglobal.org/spec/lti-ags/scope/lineitem.readonly"
+SCOPE_RESULT_READ = "https://purl.imsglobal.org/spec/lti-ags/scope/result.readonly"
+SCOPE_SCORE = "https://purl.imsglobal.org/spec/lti-ags/scope/score"
+
+SCORE_TYPE = "application/vnd.ims.lis.v1.score+json"
+LINE_ITEM_TYPE = "application/vnd.ims.lis.v2.lineitem+json"
+LINE_ITEMS_TYPE = "application/vnd.ims.lis.v2.lineitemcontainer+json"
+RESULTS_TYPE = "application/vnd.ims.lis.v2.resultcontainer+json"
+
+T = TypeVar("T")
+_MOST_PAGES = 200
+_POINTS = validate.Range(Decimal("-1e9"), Decimal("1e9"))
+
+
+class _LineItemSchema(Schema):
+    """AGS 2.0, 3.2. Platforms send null labels and empty ids for columns that are not a tool's."""
+
+    class Meta:
+        unknown = EXCLUDE
+
+    id = WebAddress(required=True)
+    label = Text()
+    scoreMaximum = fields.Decimal(required=True, allow_nan=False, validate=_POINTS)
+    resourceLinkId = Text()
+    resourceId = Text()
+    tag = Text()
+
+
+class _ResultSchema(Schema):
+    """AGS 2.0, 3.3. A person without a grade is absent or has a null score."""
+
+    class Meta:
+        unknown = EXCLUDE
+
+    userId = Identifier(required=True)
+    resultScore = fields.Decimal(load_default=None, allow_none=True, allow_nan=False, validate=_POINTS)
+    resultMaximum = fields.Decimal(load_default=None, allow_none=True, allow_nan=False, validate=_POINTS)
+    comment = Text(10_000)
+
+
+_LINE_ITEM, _RESULT = _LineItemSchema(), _ResultSchema()
+
+
+class AgsClient:
+    """AGS calls with a token. A refused token is forgotten and the call repeated once with a new one.
+
+    The reading and creating methods raise PlatformRejected (token-refused, forbidden, not-found, refused) and
+    PlatformUnavailable (platform-busy, broken-answer, foreign-next-page, too-many-pages), besides what
+    TokenSource and PlatformHttp raise.
+    """
+
+    def __init__(self, http: PlatformHttp, tokens: TokenSource) -> None:
+        self._http = http
+        self._tokens = tokens
+
+    def post_score(self, access: ServiceAccess, line_item_url: str, payload: Mapping[str, Any]) -> HttpAnswer:
+        """The platform's answer to a score, of any status: `Platform.classify` says what it means."""
+        return self._call(
+            access,
+            [SCOPE_SCORE],
+            "POST",
+            scores_url(line_item_url),
+            {"Content-Type": SCORE_TYPE},
+            _json_bytes(payload),
+        )
+
+    def line_items(
+        self,
+        access: ServiceAccess,
+        line_items_url: str,
+        *,
+        resource_link_id: str | None = None,
+        resource_id: str | None = None,
+        tag: str | None = None,
+    ) -> list[LineItem]:
+        """The columns that this tool may see, filtered; complete or an error."""
+        filters = {"resource_link_id": resource_link_id, "resource_id": resource_id, "tag": tag}
+        url = with_query(line_items_url, {name: value for name, value in filters.items() if value})
+        try:
+            entries = self._pages(access, [SCOPE_LINE_ITEM_READ], url, LINE_ITEMS_TYPE)
+        except PlatformRejected as error:
+            if error.code != "scope-not-granted":
+                raise
+            # The full scope includes reading, and some platforms grant only that one.
+            entries = self._pages(access, [SCOPE_LINE_ITEM], url, LINE_ITEMS_TYPE)
+        return [_read(entry, _line_item) for entry in entries]
+
+    def create_line_item(self, access: ServiceAccess, line_items_url: str, item: LineItem) -> LineItem:
+        """The new column with its URL. Platforms check no uniqueness: look for an existing one first."""
+        wanted = {
+            "label": item.label,
+            "scoreMaximum": json_number(item.maximum),
+            "resourceLinkId": item.resource_link_id,
+            "resourceId": item.resource_id,
+            "tag": item.tag,
+        }
+        answer = self._call(
+            access,
+            [SCOPE_LINE_ITEM],
+            "POST",
+            line_items_url,
+            {"Content-Type": LINE_ITEM_TYPE, "Accept": LINE_ITEM_TYPE},
+            _json_bytes({name: value for name, value in wanted.items() if value is not None}),
+        )
+        return _read(json_object(_good(answer)), _line_item)
+
+    def results(self, access: ServiceAccess, line_item_url: str, user_id: str | None = None) -> list[Result]:
+        """What the gradebook shows in this column, of one person or of all; complete or an error."""
+        url = with_query(results_url(line_item_url), {"user_id": user_id} if user_id else {})
+        return [
+            _read(entry, _result) for entry in self._pages(access, [SCOPE_RESULT_READ], url, RESULTS_TYPE)
+        ]
+
+    def _pages(self, access: ServiceAccess, scopes: Collection[str], url: str, accept: str) -> list[Any]:
+        entries: list[Any] = []
+        seen: set[str] = set()
+        page: str | None = url
+        while page is not None:
+            if page in seen or len(seen) >= _MOST_PAGES:
+                raise PlatformUnavailable("too-many-pages")
+            seen.add(page)
+            answer = _good(self._call(access, scopes, "GET", page, {"Accept": accept}))
+            entries += json_list(answer)
+            page = _next_of(answer, page)
+        return entries
+
+    def _call(
+        self,
+        access: ServiceAccess,
+        scopes: Collection[str],
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes | None = None,
+    ) -> HttpAnswer:
+        for attempt in (1, 2):
+            token = self._tokens.token(access, scopes)
+            answer = self._http.request(
+                method,
+                url,
+                policy=access.policy,
+                headers={**headers, "Authorization": f"Bearer {token}"},
+                body=body,
+            )
+            if attempt == 2 or answer.status not in access.expired_statuses or is_throttled(answer):
+                break
+            self._tokens.forget(access, scopes)
+        return answer
+
+
+def scores_url(line_item_url: str) -> str:
+    """Where scores of a column go (AGS 2.0, 3.4.1): the path grows, the query string stays behind it."""
+    return _below(line_item_url, "scores")
+
+
+def results_url(line_item_url: str) -> str:
+    """Where a column's results are (AGS 2.0, 3.3.1)."""
+    return _below(line_item_url, "results")
+
+
+def with_query(url: str, extra: Mapping[str, str]) -> str:
+    """`url` with more query parameters; those it has are left exactly as they are."""
+    if not extra:
+        return url
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(query="&".join(filter(None, [parts.query, urlencode(extra)]))))
+
+
+def _below(url: str, name: str) -> str:
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(path=f"{parts.path.rstrip('/')}/{name}", fragment=""))
+
+
+def _next_of(answer: HttpAnswer, url: str) -> str | None:
+    """The next page, which must be at the same origin: a token goes with the request."""
+    target = next_page(answer.header("Link"))
+    if target is None:
+        return None
+    try:
+        absolute = urljoin(url, target)
+        same = origin(absolute) == origin(url)
+    except ValueError as error:
+        raise PlatformUnavailable("broken-answer", "a next page that is no URL") from error
+    if not same:
+        raise PlatformUnavailable("foreign-next-page")
+    return absolute
+
+
+def _good(answer: HttpAnswer) -> HttpAnswer:
+    """A 2xx answer, or the error that the status means."""
+    status = answer.status
+    if status in (408, 425, 429) or status >= 500 or is_throttled(answer):
+        raise PlatformUnavailable("platform-busy", status=status, retry_after=retry_after(answer))
+    if not 200 <= status < 300:
+        codes = {401: "token-refused", 403: "forbidden", 404: "not-found", 410: "not-found"}
+        raise PlatformRejected(codes.get(status, "refused"), status=status)
+    return answer
+
+
+def _read(entry: Any, build: Callable[[Any], T]) -> T:
+    try:
+        return build(entry)
+    except ValidationError as error:
+        raise PlatformUnavailable("broken-answer", ", ".join(map(str, error.messages_dict))) from error
+
+
+def _line_item(entry: Any) -> LineItem:
+    loaded = _LINE_ITEM.load(entry)
+    return LineItem(
+        label=loaded["label"] or "",
+        maximum=loaded["scoreMaximum"],
+        url=loaded["id"],
+        resource_link_id=loaded["resourceLinkId"],
+        resource_id=loaded["resourceId"],
+        tag=loaded["tag"],
+    )
+
+
+def _result(entry: Any) -> Result:
+    loaded = _RESULT.load(entry)
+    return Result(loaded["userId"], loaded["resultScore"], loaded["resultMaximum"], loaded["comment"])
+
+
+def _json_bytes(value: Mapping[str, Any]) -> bytes:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False).encode()

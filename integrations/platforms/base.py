@@ -1,0 +1,214 @@
+"""The specification of a quirk: everything that differs between LMSs is a method of `Platform`.
+
+The defaults are the standard's. A subclass overrides a method only where the LMS deviates, and names the
+page, source file or capture that proves it. Nothing outside this package asks which LMS it talks to.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from decimal import ROUND_HALF_UP, Decimal
+from typing import Any, ClassVar
+from urllib.parse import urlsplit
+
+from integrations.http import HttpAnswer, retry_after
+from integrations.terms import Endpoints, Outcome, Score, ScoreAnswer, SentScore
+
+# Han, kana and hangul: scripts in which the family name comes first.
+_FAMILY_FIRST = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff\u3040-\u30ff\uac00-\ud7af\U00020000-\U0002ffff]+")
+_BUSY = frozenset({408, 425, 429})
+_GONE = frozenset({404, 410})
+
+
+class EndpointsNeeded(ValueError):
+    """The URL alone does not tell these addresses; `missing` names the overrides to give, in order."""
+
+    def __init__(self, missing: Iterable[str]) -> None:
+        self.missing = tuple(missing)
+        super().__init__(f"needed: {', '.join(self.missing)}")
+
+
+class Platform:
+    """An LMS as LTI 1.3, AGS 2.0 and NRPS 2.0 describe it."""
+
+    kind: ClassVar[str] = "generic"
+    title: ClassVar[str] = "LTI 1.3"
+
+    #: Calls that one registration may have in flight at a time.
+    max_parallel: ClassVar[int] = 2
+    #: Statuses by which an outdated service token is refused.
+    expired_statuses: ClassVar[frozenset[int]] = frozenset({401})
+    #: The key of the custom parameter that lists a mentor's children, if the platform has such a variable.
+    mentor_custom_key: ClassVar[str | None] = None
+    #: Unrelated installations may carry the same issuer: the key set URL must tell them apart.
+    issuer_is_shared: ClassVar[bool] = False
+    #: Whether the tool makes a column by itself for a link that has none. Where a teacher decides about
+    #: columns (a checkbox of the link), a missing one means "no grades wanted".
+    creates_line_items: ClassVar[bool] = False
+    #: Whether a column that the tool makes carries the resource link's id.
+    line_item_with_resource_link: ClassVar[bool] = True
+    #: (status, words in lower case, outcome): the first row whose words are in the body decides.
+    words: ClassVar[tuple[tuple[int, str, Outcome], ...]] = ()
+
+    # -- registration ------------------------------------------------------------------------------
+
+    def endpoints(
+        self,
+        url: str,
+        *,
+        issuer: str | None = None,
+        auth_url: str | None = None,
+        token_url: str | None = None,
+        jwks_url: str | None = None,
+        token_audience: str | None = None,
+    ) -> Endpoints:
+        """The addresses of the platform at `url`; what is given explicitly wins.
+
+        Raises EndpointsNeeded when the URL is not enough, ValueError when an address is no http(s) URL.
+        """
+        known = self.known_endpoints(base_url(url))
+        given = {"issuer": issuer, "auth_url": auth_url, "token_url": token_url, "jwks_url": jwks_url}
+        chosen = {name: value or known.get(name, "") for name, value in given.items()}
+        missing = [name for name, value in chosen.items() if not value]
+        if missing:
+            raise EndpointsNeeded(missing)
+        for name in ("auth_url", "token_url", "jwks_url"):
+            base_url(chosen[name])
+        return Endpoints(
+            **chosen,
+            # RFC 7523, 3: the token address itself, unless the platform has another name for it.
+            token_audience=token_audience or known.get("token_audience") or chosen["token_url"],
+            frame_origins=(origin(url),),
+        )
+
+    def known_endpoints(self, base: str) -> dict[str, str]:
+        """The fields of Endpoints that follow from the platform's URL (no trailing slash)."""
+        return {}
+
+    # -- people ------------------------------------------------------------------------------------
+
+    def person_name(
+        self, given: str | None, family: str | None, name: str | None, locale: str | None
+    ) -> str | None:
+        """The name to show. Platforms with an English surface send "妈妈 李" for 李妈妈 (captures: a Moodle
+        launch, `name`), so a Chinese name is put together from its parts, family name first."""
+        if given and family and _FAMILY_FIRST.fullmatch(given) and _FAMILY_FIRST.fullmatch(family):
+            if name and " " not in name.strip():
+                return name.strip()
+            return f"{family}{' ' if (locale or '').startswith('ja') else ''}{given}"
+        return name or " ".join(part for part in (given, family) if part) or None
+
+    # -- scores ------------------------------------------------------------------------------------
+
+    def may_send(self, score: Score, sent: SentScore | None) -> bool:
+        """Whether sending this score does what it says; if not, it waits for its next change."""
+        return True
+
+    def score_body(
+        self, score: Score, *, sent: SentScore | None, now: datetime, keep_teacher_grade: bool = False
+    ) -> dict[str, Any]:
+        """The JSON of a score POST (AGS 2.0, 3.4). Its "timestamp" is what SentScore.timestamp records.
+
+        `keep_teacher_grade` asks the platform not to overwrite an existing grade, where it can.
+        """
+        body: dict[str, Any] = {
+            "userId": score.user_id,
+            "timestamp": timestamp_text(self.timestamp(sent, now)),
+            "scoreGiven": json_number(score.given),
+            "scoreMaximum": json_number(score.maximum),
+            "activityProgress": score.activity_progress.value,
+            "gradingProgress": score.grading_progress.value,
+        }
+        comment = self.comment(score, sent)
+        if comment:
+            body["comment"] = comment
+        return body
+
+    def timestamp(self, sent: SentScore | None, now: datetime) -> datetime:
+        """The time of sending, later than the last accepted one whatever our clock does (AGS 2.0, 3.4.3)."""
+        if sent is None:
+            return now
+        return max(now, sent.timestamp + timedelta(milliseconds=1))
+
+    def comment(self, score: Score, sent: SentScore | None) -> str | None:
+        """The whole comment each time: most platforms replace it, and erase it when it is left out."""
+        return score.comment
+
+    def classify(self, answer: HttpAnswer) -> ScoreAnswer:
+        """What the answer to a score POST means for us."""
+        if 200 <= answer.status < 300:
+            return ScoreAnswer(Outcome.SENT, answer.status)
+        outcome, detail = self._by_words(answer) or (self.by_status(answer), f"HTTP {answer.status}")
+        wait = retry_after(answer) if outcome is Outcome.RETRY else None
+        return ScoreAnswer(outcome, answer.status, wait, detail)
+
+    def _by_words(self, answer: HttpAnswer) -> tuple[Outcome, str] | None:
+        text = answer.text.lower()
+        for status, words, outcome in self.words:
+            if status == answer.status and words in text:
+                return outcome, words
+        return None
+
+    def by_status(self, answer: HttpAnswer) -> Outcome:
+        """The meaning of a status alone. An unexplained 4xx is ours to repair, so nothing repeats it."""
+        status = answer.status
+        if status in _BUSY or status >= 500 or is_throttled(answer):
+            return Outcome.RETRY
+        if status == 401:
+            return Outcome.REAUTHENTICATE
+        if status in _GONE:
+            return Outcome.COLUMN_GONE
+        if status == 409:
+            return Outcome.FRESH_TIMESTAMP
+        return Outcome.MISCONFIGURED
+
+    # -- columns -----------------------------------------------------------------------------------
+
+    def column_maximum(self, wanted: Decimal) -> Decimal:
+        """The maximum to ask for when a column of `wanted` points is made (AGS 2.0, 3.2.10: above zero)."""
+        if not wanted.is_finite() or wanted <= 0:
+            raise ValueError("a column's maximum must be above zero")
+        return wanted
+
+
+def is_throttled(answer: HttpAnswer) -> bool:
+    """A rate limit told by 403 (Canvas: request_throttle.rb; its newest documentation says 429)."""
+    return answer.status == 403 and "rate limit exceeded" in answer.text.lower()
+
+
+def whole_points(wanted: Decimal) -> Decimal:
+    """`wanted` as a whole number of at least 1, halves upward."""
+    return max(wanted.quantize(Decimal(1), ROUND_HALF_UP), Decimal(1))
+
+
+def json_number(value: Decimal) -> int | float:
+    """A JSON number; ValueError for NaN and infinity, which JSON does not have."""
+    if not value.is_finite():
+        raise ValueError("a score must be a finite number")
+    return int(value) if value == value.to_integral_value() else float(value)
+
+
+def timestamp_text(moment: datetime) -> str:
+    """ISO 8601 in UTC with milliseconds and offset (without one, Moodle reads its own zone)."""
+    if moment.tzinfo is None:
+        raise ValueError("a timestamp needs a time zone")
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds")
+
+
+def origin(url: str) -> str:
+    """Scheme, host and port of a URL as a browser writes an origin."""
+    parts = urlsplit(base_url(url))
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+    default = {"http": 80, "https": 443}[parts.scheme]
+    return f"{parts.scheme}://{host}" + (f":{parts.port}" if parts.port not in (None, default) else "")
+
+
+def base_url(url: str) -> str:
+    """`url` without trailing slash; ValueError if it is no absolute http(s) URL."""
+    parts = urlsplit(url.strip())
+    # Reading `port` raises ValueError for a port that is no number.
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0:
+        raise ValueError(f"not an http(s) URL: {url!r}")
+    return url.strip().rstrip("/")

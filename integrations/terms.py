@@ -1,0 +1,249 @@
+"""The standard's nouns as frozen dataclasses: what travels between `integrations` and the product.
+
+Names and enum values are those of LTI 1.3 Core, AGS 2.0 and NRPS 2.0 (1EdTech).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any, Protocol
+
+from integrations.addresses import AddressPolicy as AddressPolicy
+
+
+class MessageType(StrEnum):
+    """LTI message types that this tool accepts (Core 1.3, Deep Linking 2.0, Submission Review 1.0)."""
+
+    RESOURCE_LINK = "LtiResourceLinkRequest"
+    DEEP_LINKING = "LtiDeepLinkingRequest"
+    SUBMISSION_REVIEW = "LtiSubmissionReviewRequest"
+
+
+class CourseRole(StrEnum):
+    """What somebody is in the launched context, decided by membership roles alone.
+
+    NONE: no membership role at all (an anonymous visitor, or only institution and system roles).
+    """
+
+    INSTRUCTOR = "instructor"
+    ASSISTANT = "assistant"
+    MENTOR = "mentor"
+    LEARNER = "learner"
+    OTHER = "other"
+    NONE = "none"
+
+    @property
+    def is_staff(self) -> bool:
+        return self in (CourseRole.INSTRUCTOR, CourseRole.ASSISTANT)
+
+
+@dataclass(frozen=True, slots=True)
+class Roles:
+    """A role list, resolved. `is_administrator` is an institution or system administrator: it grants
+    nothing about courses or children."""
+
+    course_role: CourseRole
+    is_administrator: bool = False
+    is_test_user: bool = False
+    uris: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LaunchContext:
+    """The LMS course or section of a launch (claim `context`)."""
+
+    id: str
+    title: str | None = None
+    label: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LaunchResourceLink:
+    """The place in the LMS where the tool is embedded (claim `resource_link`)."""
+
+    id: str
+    title: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AgsEndpoint:
+    """What a launch gives of Assignment and Grade Services 2.0."""
+
+    scopes: frozenset[str]
+    line_items_url: str | None = None
+    line_item_url: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PlatformInfo:
+    """The claim `tool_platform`; a hint about the product, never a proof of identity."""
+
+    family: str | None = None
+    version: str | None = None
+    guid: str | None = None
+    name: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """A verified LTI message. Absent and unsubstituted (`$Name`) values are None or missing."""
+
+    message_type: MessageType
+    issuer: str
+    client_id: str
+    deployment_id: str
+    target_link_uri: str
+    roles: Roles
+    sub: str | None = None
+    name: str | None = None
+    email: str | None = None
+    locale: str | None = None
+    sis_id: str | None = None
+    context: LaunchContext | None = None
+    resource_link: LaunchResourceLink | None = None
+    ags: AgsEndpoint | None = None
+    nrps_url: str | None = None
+    return_url: str | None = None
+    document_target: str | None = None
+    mentor_of: tuple[str, ...] = ()
+    for_user: str | None = None
+    custom: Mapping[str, str] = field(default_factory=dict)
+    platform: PlatformInfo = PlatformInfo()
+
+
+class ActivityProgress(StrEnum):
+    """AGS 2.0, 3.4.7."""
+
+    INITIALIZED = "Initialized"
+    STARTED = "Started"
+    IN_PROGRESS = "InProgress"
+    SUBMITTED = "Submitted"
+    COMPLETED = "Completed"
+
+
+class GradingProgress(StrEnum):
+    """AGS 2.0, 3.4.8."""
+
+    NOT_READY = "NotReady"
+    FAILED = "Failed"
+    PENDING = "Pending"
+    PENDING_MANUAL = "PendingManual"
+    FULLY_GRADED = "FullyGraded"
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """What a gradebook cell should show. `given` ≤ `maximum`, both ≥ 0 with at most two decimals."""
+
+    user_id: str
+    given: Decimal
+    maximum: Decimal
+    activity_progress: ActivityProgress
+    grading_progress: GradingProgress
+    submitted_at: datetime
+    comment: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SentScore:
+    """What we know the platform has: the last delivery of the same cell that it accepted."""
+
+    timestamp: datetime
+    given: Decimal
+    submitted_at: datetime
+    comment: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LineItem:
+    """A gradebook column (AGS 2.0, 3.2). `url` is its id; None before it was made."""
+
+    label: str
+    maximum: Decimal
+    url: str | None = None
+    resource_link_id: str | None = None
+    resource_id: str | None = None
+    tag: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What the platform's gradebook holds for a person (AGS 2.0, 3.3)."""
+
+    user_id: str
+    score: Decimal | None
+    maximum: Decimal | None
+    comment: str | None = None
+
+
+class Outcome(StrEnum):
+    """What a platform's answer to a score means for us, each with one next step."""
+
+    SENT = "sent"
+    RETRY = "retry"
+    FRESH_TIMESTAMP = "fresh-timestamp"
+    WAITING_FOR_PUBLISH = "waiting-for-publish"
+    NOT_GRADABLE = "not-gradable"
+    CONTEXT_CLOSED = "context-closed"
+    OVERRIDDEN = "overridden"
+    LOCKED = "locked"
+    REAUTHENTICATE = "reauthenticate"
+    MISCONFIGURED = "misconfigured"
+    COLUMN_GONE = "column-gone"
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreAnswer:
+    """The outcome of one delivery. `retry_after` is in seconds. `detail` is a short text for staff
+    without names, user ids or tokens (the platform's own words where they hold none)."""
+
+    outcome: Outcome
+    status: int | None = None
+    retry_after: float | None = None
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoints:
+    """The addresses of a platform for one registration."""
+
+    issuer: str
+    auth_url: str
+    token_url: str
+    jwks_url: str
+    token_audience: str
+    frame_origins: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceAccess:
+    """All that is needed to ask a platform for a service token, without a database row.
+
+    `private_key` is a loaded RSA key object (loading a PEM costs 30 ms, signing 0.3 ms) and `kid` its id.
+    `expired_statuses` are the HTTP statuses by which this platform says that a token is no longer good
+    (`Platform.expired_statuses`).
+    """
+
+    registration_key: str
+    client_id: str
+    token_url: str
+    token_audience: str
+    kid: str
+    private_key: object
+    policy: AddressPolicy = AddressPolicy()
+    expired_statuses: frozenset[int] = frozenset({401})
+
+
+class SharedCache(Protocol):
+    """What `integrations` needs of a cache that several processes see. Values are text; `timeout` is in
+    seconds. A cache that loses values costs requests, nothing else."""
+
+    def get(self, key: str) -> Any: ...
+
+    def set(self, key: str, value: Any, timeout: int | None = None) -> Any: ...
+
+    def delete(self, key: str) -> Any: ...
