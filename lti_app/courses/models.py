@@ -9,7 +9,7 @@ from sqlalchemy import CheckConstraint, ForeignKey, Index, String, Text, UniqueC
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from lti_app.clock import utc_now
-from lti_app.extensions import EnumText, Id, db
+from lti_app.extensions import EnumText, Id, Model
 from lti_app.roster.models import Audience, Person, ResourceLink
 
 
@@ -53,7 +53,7 @@ class Counts(StrEnum):
     PROGRESS = "progress"
 
 
-class Course(db.Model):
+class Course(Model):
     """A micro-course. Hours are 课时 of 45 minutes; hours and credits in hundredths."""
 
     __tablename__ = "course"
@@ -85,7 +85,7 @@ class Course(db.Model):
     lessons: Mapped[list[Lesson]] = relationship(lazy="raise", order_by="Lesson.position")
 
 
-class CourseStage(db.Model):
+class CourseStage(Model):
     """The school stages a course is for."""
 
     __tablename__ = "course_stage"
@@ -94,7 +94,7 @@ class CourseStage(db.Model):
     stage: Mapped[Stage] = mapped_column(EnumText(Stage), primary_key=True)
 
 
-class Lesson(db.Model):
+class Lesson(Model):
     """One step of a course. `position` None: retired by a later version, kept for those who did it."""
 
     __tablename__ = "lesson"
@@ -121,12 +121,10 @@ class Lesson(db.Model):
     """0: as many as wanted."""
 
     course: Mapped[Course] = relationship(lazy="raise", overlaps="lessons")
-    questions: Mapped[list[Question]] = relationship(
-        lazy="raise", order_by="Question.position", cascade="all, delete-orphan"
-    )
+    questions: Mapped[list[Question]] = relationship(lazy="raise", order_by="Question.position")
 
 
-class Media(db.Model):
+class Media(Model):
     """A file of a course, kept under its SHA-256 in the media folder."""
 
     __tablename__ = "media"
@@ -141,15 +139,18 @@ class Media(db.Model):
     size: Mapped[int]
 
 
-class Question(db.Model):
-    """A question of a quiz; right answers never leave the server before the attempt is graded."""
+class Question(Model):
+    """A question of a quiz; right answers never leave the server before the attempt is graded.
+
+    `position` None: replaced by a later version, kept for those who answered it.
+    """
 
     __tablename__ = "question"
     __table_args__ = (UniqueConstraint("lesson_id", "position"), CheckConstraint("points > 0", name="points"))
 
     id: Mapped[int] = mapped_column(Id, primary_key=True)
     lesson_id: Mapped[int] = mapped_column(ForeignKey("lesson.id"))
-    position: Mapped[int]
+    position: Mapped[int | None]
     kind: Mapped[QuestionKind] = mapped_column(EnumText(QuestionKind))
     text: Mapped[str] = mapped_column(Text)
     points: Mapped[int] = mapped_column(default=1)
@@ -158,7 +159,7 @@ class Question(db.Model):
     explanation: Mapped[str] = mapped_column(Text, default="")
 
 
-class Placement(db.Model):
+class Placement(Model):
     """Which course an embedded link shows, and what its column counts."""
 
     __tablename__ = "placement"
@@ -173,7 +174,7 @@ class Placement(db.Model):
     resource_link: Mapped[ResourceLink] = relationship(lazy="raise")
 
 
-class Visit(db.Model):
+class Visit(Model):
     """A person opened an embedded link by a login: whose score there follows the person's progress."""
 
     __tablename__ = "visit"
@@ -191,7 +192,7 @@ class Visit(db.Model):
     first_at: Mapped[datetime] = mapped_column(default=utc_now)
 
 
-class CourseProgress(db.Model):
+class CourseProgress(Model):
     """How far a person is in a course, wherever it was opened."""
 
     __tablename__ = "course_progress"
@@ -218,7 +219,7 @@ class CourseProgress(db.Model):
     course: Mapped[Course] = relationship(lazy="raise")
 
 
-class LessonProgress(db.Model):
+class LessonProgress(Model):
     """How far a person is in a lesson. `watched` are the seconds of video that the server believes."""
 
     __tablename__ = "lesson_progress"
@@ -235,7 +236,7 @@ class LessonProgress(db.Model):
     completed_at: Mapped[datetime | None]
 
 
-class QuizAttempt(db.Model):
+class QuizAttempt(Model):
     """A handed-in quiz; `score` in hundredths of a percent."""
 
     __tablename__ = "quiz_attempt"

@@ -12,7 +12,7 @@ from sqlalchemy import CheckConstraint, ForeignKey, Index, String, Text, UniqueC
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from lti_app.clock import utc_now
-from lti_app.extensions import EnumText, Id, db
+from lti_app.extensions import EnumText, Id, Model
 from lti_app.organisations.models import Term
 
 
@@ -26,7 +26,7 @@ class Category(StrEnum):
     COURSE = "course"
 
 
-class CreditRule(db.Model):
+class CreditRule(Model):
     """How much one unit of an event is worth between two days, and the caps. Rows are ended, not edited.
 
     `district_id` None: for every district that has no rule of its own for the kind and day.
@@ -68,7 +68,7 @@ class CreditRule(db.Model):
     created_at: Mapped[datetime] = mapped_column(default=utc_now)
 
 
-class CreditEvent(db.Model):
+class CreditEvent(Model):
     """A creditable happening, recorded once, also when no rule pays for it."""
 
     __tablename__ = "credit_event"
@@ -94,7 +94,7 @@ class CreditEvent(db.Model):
     """The day of `occurred_at` in the school's time zone."""
 
 
-class CreditAccount(db.Model):
+class CreditAccount(Model):
     """A parent's account. Its row is the lock under which its entries are booked."""
 
     __tablename__ = "credit_account"
@@ -105,7 +105,7 @@ class CreditAccount(db.Model):
     created_at: Mapped[datetime] = mapped_column(default=utc_now)
 
 
-class CreditEntry(db.Model):
+class CreditEntry(Model):
     """A line of the ledger. The database refuses any change or deletion (triggers in the migration)."""
 
     __tablename__ = "credit_entry"
@@ -131,7 +131,7 @@ class CreditEntry(db.Model):
     term: Mapped[Term] = relationship(lazy="raise")
 
 
-class CreditReason(db.Model):
+class CreditReason(Model):
     """Why an entry was made by hand. Apart from the ledger, so that it can be erased."""
 
     __tablename__ = "credit_reason"
@@ -142,7 +142,7 @@ class CreditReason(db.Model):
     reason: Mapped[str] = mapped_column(Text)
 
 
-class CreditBalance(db.Model):
+class CreditBalance(Model):
     """The sum of an account's entries per term and category, kept in the transaction of each entry."""
 
     __tablename__ = "credit_balance"

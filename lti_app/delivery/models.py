@@ -7,10 +7,10 @@ from datetime import datetime
 from sqlalchemy import ForeignKey, String
 from sqlalchemy.orm import Mapped, mapped_column
 
-from lti_app.extensions import Id, db
+from lti_app.extensions import Id, Model
 
 
-class DeliverySlot(db.Model):
+class DeliverySlot(Model):
     """One per registration: the lease that makes one worker at a time serve it, and its circuit."""
 
     __tablename__ = "delivery_slot"

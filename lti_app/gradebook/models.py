@@ -10,7 +10,7 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from integrations.terms import ActivityProgress, GradingProgress, Outcome
 from lti_app.clock import utc_now
-from lti_app.extensions import EnumText, Id, db
+from lti_app.extensions import EnumText, Id, Model
 from lti_app.roster.models import LtiUser, ResourceLink
 
 
@@ -23,7 +23,7 @@ class ScoreState(StrEnum):
     HELD = "held"
 
 
-class LineItem(db.Model):
+class LineItem(Model):
     """The gradebook column of an embedded link. Without `url` it still has to be found or made."""
 
     __tablename__ = "line_item"
@@ -40,7 +40,7 @@ class LineItem(db.Model):
     resource_link: Mapped[ResourceLink] = relationship(lazy="raise")
 
 
-class Score(db.Model):
+class Score(Model):
     """The desired state of one gradebook cell. `revision` grows with each change of what it should show;
     the LMS knows `sent_revision`. Amounts are hundredths of `maximum`'s unit."""
 
@@ -49,7 +49,7 @@ class Score(db.Model):
         UniqueConstraint("line_item_id", "lti_user_pk"),
         CheckConstraint("given >= 0 AND given <= maximum", name="within_maximum"),
         CheckConstraint("sent_revision <= revision", name="sent_is_known"),
-        Index("ix_score_due", "registration_id", "due_at"),
+        Index("ix_score_due", "registration_id", "due_at", "id"),
     )
 
     id: Mapped[int] = mapped_column(Id, primary_key=True)

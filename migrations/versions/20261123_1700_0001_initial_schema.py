@@ -347,7 +347,7 @@ def upgrade() -> None:
         "question",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("lesson_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
-        sa.Column("position", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("position", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
         sa.Column("kind", sa.String(length=32), nullable=False),
         sa.Column("text", sa.Text(), nullable=False),
         sa.Column("points", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
@@ -715,7 +715,7 @@ def upgrade() -> None:
         sa.UniqueConstraint("line_item_id", "lti_user_pk", name=op.f("uq_score_line_item_id_lti_user_pk")),
     )
     with op.batch_alter_table("score", schema=None) as batch_op:
-        batch_op.create_index("ix_score_due", ["registration_id", "due_at"], unique=False)
+        batch_op.create_index("ix_score_due", ["registration_id", "due_at", "id"], unique=False)
 
     create_triggers()
     # The shipped rule: a finished course is worth the credits that the course declares.

@@ -1,0 +1,73 @@
+"""Which course a link shows, and who opened it."""
+
+from __future__ import annotations
+
+from sqlalchemy import select
+
+from lti_app.clock import utc_now
+from lti_app.courses.models import Counts, Course, Placement, Visit
+from lti_app.courses.projection import project_link, project_person
+from lti_app.courses.queries import course_by_slug, placement_of
+from lti_app.courses.services import Learner, insert_into, locked_progress, settle
+from lti_app.extensions import db
+
+
+def place_by_parameter(link_pk: int, slug: str) -> Placement | None:
+    """The link's placement, made from the launch's custom parameter where there is none yet.
+
+    None: there is none and the parameter names no published course. A teacher's choice is never replaced.
+    """
+    course = course_by_slug(slug)
+    if course is not None:
+        db.session.execute(
+            insert_into(Placement)
+            .values(resource_link_pk=link_pk, course_id=course.id, counts=Counts.RESULT)
+            .on_conflict_do_nothing(index_elements=["resource_link_pk"])
+        )
+    return placement_of(link_pk)
+
+
+def place(link_pk: int, course: Course, counts: Counts) -> None:
+    """Let a link show `course` and its column count `counts`, and bring its cells up to date.
+
+    Scores that were sent for another course are not taken back.
+    """
+    upsert = insert_into(Placement).values(resource_link_pk=link_pk, course_id=course.id, counts=counts)
+    db.session.execute(
+        upsert.on_conflict_do_update(
+            index_elements=["resource_link_pk"], set_={"course_id": course.id, "counts": counts}
+        )
+    )
+    project_link(course, link_pk)
+
+
+def arrive(learner: Learner, course: Course, *, link_pk: int, lti_user_pk: int, gradable: bool) -> None:
+    """Note that the person opened the link by this login, and show there what is done already.
+
+    Also finishes a course whose new version has fewer lessons, when all of them are done.
+    """
+    progress = locked_progress(learner.person_id, course.id)
+    visit = db.session.scalar(
+        select(Visit).where(
+            Visit.resource_link_pk == link_pk,
+            Visit.lti_user_pk == lti_user_pk,
+            Visit.person_id == learner.person_id,
+        )
+    )
+    if visit is None:
+        db.session.execute(
+            insert_into(Visit)
+            .values(
+                resource_link_pk=link_pk,
+                lti_user_pk=lti_user_pk,
+                person_id=learner.person_id,
+                gradable=gradable,
+                first_at=utc_now(),
+            )
+            .on_conflict_do_nothing(index_elements=["resource_link_pk", "lti_user_pk", "person_id"])
+        )
+    elif visit.gradable != gradable:
+        visit.gradable = gradable
+    if progress is not None:
+        settle(learner, course, progress, utc_now())
+        project_person(course, learner.person_id)

@@ -1,0 +1,217 @@
+"""What pages of courses read; the number of queries never depends on the number of rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Select, func, or_, select
+from sqlalchemy.orm import joinedload, selectinload
+
+from lti_app.courses.models import (
+    Course,
+    CourseKind,
+    CourseProgress,
+    CourseStage,
+    CourseStatus,
+    Lesson,
+    LessonKind,
+    LessonProgress,
+    Media,
+    Placement,
+    Question,
+    QuizAttempt,
+    Stage,
+)
+from lti_app.extensions import db
+
+PAGE = 12
+# What lists of lessons need: not the text.
+_LESSONS = selectinload(Course.lessons).defer(Lesson.body_html).defer(Lesson.captions)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A lesson as one person sees it: `state` is todo, started or done."""
+
+    lesson: Lesson
+    number: int
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class Path:
+    """A course as one person sees it; without a person nothing is begun."""
+
+    course: Course
+    steps: list[Step]
+    progress: CourseProgress | None
+
+    @property
+    def percent(self) -> int:
+        return self.progress.percent if self.progress else 0
+
+    @property
+    def finished(self) -> bool:
+        return self.progress is not None and self.progress.completed_at is not None
+
+    @property
+    def here(self) -> Step | None:
+        """Where to go on: the last opened lesson if it is not done, else the first open one."""
+        open_steps = [step for step in self.steps if step.state != "done"]
+        last = self.progress.last_lesson_id if self.progress else None
+        return next((s for s in open_steps if s.lesson.id == last), open_steps[0] if open_steps else None)
+
+    def step(self, lesson: Lesson) -> Step:
+        """The step of a lesson that is shown."""
+        return next(step for step in self.steps if step.lesson.id == lesson.id)
+
+    def following(self, lesson: Lesson) -> Step | None:
+        """The next lesson in order, done or not."""
+        number = self.step(lesson).number
+        return self.steps[number] if number < len(self.steps) else None
+
+    def after(self, lesson: Lesson) -> Step | None:
+        """The next lesson that is not done, going round from `lesson`."""
+        number = self.step(lesson).number
+        order = self.steps[number:] + self.steps[: number - 1]
+        return next((step for step in order if step.state != "done"), None)
+
+    def missing(self, lesson: Lesson) -> list[Step]:
+        """The other required lessons that are not done."""
+        return [s for s in self.steps if s.lesson.required and s.state != "done" and s.lesson.id != lesson.id]
+
+
+def placement_of(link_pk: int) -> Placement | None:
+    """What a link shows, with its course, stages and lessons."""
+    return db.session.scalar(
+        select(Placement)
+        .where(Placement.resource_link_pk == link_pk)
+        .options(
+            joinedload(Placement.course).options(selectinload(Course.stages), _LESSONS),
+        )
+    )
+
+
+def course_by_slug(slug: str) -> Course | None:
+    """A published course with its stages and lessons."""
+    return db.session.scalar(
+        select(Course)
+        .where(Course.slug == slug, Course.status == CourseStatus.PUBLISHED)
+        .options(selectinload(Course.stages), _LESSONS)
+    )
+
+
+def lessons_of(course: Course) -> list[Lesson]:
+    """The lessons in their order, without the retired ones."""
+    present = [lesson for lesson in course.lessons if lesson.position is not None]
+    return sorted(present, key=lambda lesson: lesson.position or 0)
+
+
+def path_of(course: Course, person_id: int | None) -> Path:
+    """How far a person is in a course."""
+    return paths_of(course, [person_id])[0] if person_id is not None else _path(course, None, {})
+
+
+def paths_of(course: Course, person_ids: Sequence[int]) -> list[Path]:
+    """How far each of these persons is in a course."""
+    progress = {
+        row.person_id: row
+        for row in db.session.scalars(
+            select(CourseProgress).where(
+                CourseProgress.course_id == course.id, CourseProgress.person_id.in_(person_ids)
+            )
+        )
+    }
+    begun: dict[int, dict[int, LessonProgress]] = {person_id: {} for person_id in person_ids}
+    for row in db.session.scalars(
+        select(LessonProgress)
+        .join(Lesson, Lesson.id == LessonProgress.lesson_id)
+        .where(LessonProgress.person_id.in_(person_ids), Lesson.course_id == course.id)
+    ):
+        begun[row.person_id][row.lesson_id] = row
+    return [_path(course, progress.get(person_id), begun[person_id]) for person_id in person_ids]
+
+
+def _path(course: Course, progress: CourseProgress | None, begun: dict[int, LessonProgress]) -> Path:
+    steps = []
+    for number, lesson in enumerate(lessons_of(course), 1):
+        row = begun.get(lesson.id)
+        state = "todo" if row is None else "done" if row.completed_at else "started"
+        steps.append(Step(lesson, number, state))
+    return Path(course, steps, progress)
+
+
+def content_of(lesson_id: int) -> tuple[str, list]:
+    """The text of a lesson and the captions of its video."""
+    row = db.session.execute(select(Lesson.body_html, Lesson.captions).where(Lesson.id == lesson_id)).one()
+    return row.body_html, row.captions
+
+
+def media_of(course_id: int) -> Sequence[Media]:
+    return db.session.scalars(select(Media).where(Media.course_id == course_id)).all()
+
+
+def questions_of(lesson_id: int) -> Sequence[Question]:
+    """The questions as they are asked now."""
+    present = select(Question).where(Question.lesson_id == lesson_id, Question.position.is_not(None))
+    return db.session.scalars(present.order_by(Question.position)).all()
+
+
+def answered(attempt: QuizAttempt) -> Sequence[Question]:
+    """The questions as they were asked in an attempt."""
+    asked = select(Question).where(Question.id.in_([int(key) for key in attempt.answers]))
+    return db.session.scalars(asked.order_by(Question.position, Question.id)).all()
+
+
+def attempts_of(person_id: int, lesson_id: int) -> Sequence[QuizAttempt]:
+    """A person's attempts at a quiz, first to last."""
+    return db.session.scalars(
+        select(QuizAttempt)
+        .where(QuizAttempt.person_id == person_id, QuizAttempt.lesson_id == lesson_id)
+        .order_by(QuizAttempt.number)
+    ).all()
+
+
+def best_scores(person_id: int, lesson_ids: Sequence[int]) -> list[int]:
+    """The best score of each of these quizzes that the person has tried."""
+    rows = db.session.execute(
+        select(QuizAttempt.lesson_id, func.max(QuizAttempt.score))
+        .where(QuizAttempt.person_id == person_id, QuizAttempt.lesson_id.in_(lesson_ids))
+        .group_by(QuizAttempt.lesson_id)
+    )
+    return [score for _, score in rows]
+
+
+@dataclass(frozen=True, slots=True)
+class CataloguePage:
+    """A page of the catalogue; `total` counts all courses found."""
+
+    courses: Sequence[Course]
+    total: int
+    page: int
+    pages: int
+
+
+def catalogue(words: str, stage: Stage | None, kind: CourseKind | None, page: int) -> CataloguePage:
+    """Published courses whose title, theme or summary holds every word of `words`."""
+    found: Select = select(Course).where(Course.status == CourseStatus.PUBLISHED)
+    for word in words.split()[:8]:
+        fields = (Course.title, Course.theme, Course.summary)
+        found = found.where(or_(*(field.icontains(word, autoescape=True) for field in fields)))
+    if stage is not None:
+        of_stage = select(CourseStage.course_id).where(CourseStage.stage == stage)
+        found = found.where(Course.id.in_(of_stage))
+    if kind is not None:
+        found = found.where(Course.kind == kind)
+    total = db.session.scalar(select(func.count()).select_from(found.subquery())) or 0
+    pages = max(1, -(-total // PAGE))
+    page = min(max(page, 1), pages)
+    shown = found.order_by(Course.theme, Course.title, Course.id).limit(PAGE).offset((page - 1) * PAGE)
+    courses = db.session.scalars(shown.options(selectinload(Course.stages))).all()
+    return CataloguePage(courses, total, page, pages)
+
+
+def quizzes(course: Course) -> list[Lesson]:
+    """The required quizzes of a course, whose best scores make its result."""
+    return [lesson for lesson in lessons_of(course) if lesson.required and lesson.kind is LessonKind.QUIZ]

@@ -1,0 +1,120 @@
+"""The course of a link: where a launch lands, the course page, and its media."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Response, current_app, redirect, render_template, send_file, url_for
+
+from integrations.terms import CourseRole, MessageType
+from lti_app.courses import access, placements, queries
+from lti_app.courses.blueprint import bp
+from lti_app.courses.choosing import choose, review
+from lti_app.courses.imports import media_path
+from lti_app.courses.labels import facts
+from lti_app.courses.learning import lesson, result
+from lti_app.courses.models import Course, CourseStatus, Media
+from lti_app.errors import NotHere
+from lti_app.extensions import db, writes
+from lti_app.gradebook.queries import score_of
+from lti_app.launches.current import current_launch
+
+__all__ = ["bp", "choose", "lesson", "result", "review"]
+
+MEDIA_SECONDS = 3600
+LARGEST_ID = 2**63
+
+
+@bp.get("/")
+@writes
+def home() -> Any:
+    """Where a launch lands: the link's course for who learns, the class for its teachers."""
+    launch = current_launch()
+    if launch.message_type is MessageType.SUBMISSION_REVIEW:
+        return redirect(url_for("courses.review"))
+    if launch.role is CourseRole.NONE and launch.is_administrator:
+        return redirect(url_for("connection.home"))
+    course = _placed_course()
+    if access.is_teacher() and launch.context_pk is not None:
+        db.session.commit()
+        return redirect(url_for("courses.choose" if course is None else "dashboard.class_page"))
+    if course is None:
+        return render_template("courses/waiting.html", unknown=access.named_course())
+    _arrive(course)
+    return _course_page(course)
+
+
+@bp.get("/course")
+def course() -> Any:
+    """The course page without the noting of who came: for teachers, and to come back to."""
+    shown = access.shown_course()
+    if shown is None:
+        return redirect(url_for("courses.home"))
+    return _course_page(shown)
+
+
+@bp.get("/media/<int:media_id>/<name>")
+def media(media_id: int, name: str) -> Response:
+    """A file of the link's course; teachers also see those of courses they may choose."""
+    row = db.session.get(Media, media_id) if media_id < LARGEST_ID else None
+    if row is None or row.path.rpartition("/")[2] != name or not _may_see(row.course_id):
+        raise NotHere()
+    path = media_path(current_app.config["SETTINGS"].instance / "media", row.sha256)
+    if not path.is_file():
+        raise NotHere()
+    response = send_file(path, mimetype=row.content_type, conditional=True, etag=row.sha256)
+    response.headers["Cache-Control"] = f"private, max-age={MEDIA_SECONDS}"
+    return response
+
+
+def _placed_course() -> Course | None:
+    """The link's course; the first visit by a known person places the one that the parameter names."""
+    launch = current_launch()
+    slug = access.named_course()
+    if access.link_placement() is None and slug and launch.resource_link_pk and launch.lti_user_pk:
+        placement = placements.place_by_parameter(launch.resource_link_pk, slug)
+        return placement.course if placement else None
+    return access.shown_course()
+
+
+def _arrive(course: Course) -> None:
+    launch, learner = current_launch(), access.learner()
+    if learner is None or launch.resource_link_pk is None or launch.lti_user_pk is None:
+        return
+    placements.arrive(
+        learner,
+        course,
+        link_pk=launch.resource_link_pk,
+        lti_user_pk=launch.lti_user_pk,
+        gradable=launch.role is CourseRole.LEARNER,
+    )
+
+
+def _course_page(course: Course) -> str:
+    launch, learner = current_launch(), access.learner()
+    path = queries.path_of(course, learner.person_id if learner else None)
+    with_credits = access.speaks_of_credits()
+    score = None
+    if path.finished and launch.resource_link_pk and launch.lti_user_pk:
+        score = score_of(launch.resource_link_pk, launch.lti_user_pk)
+    access.keep_and_commit()
+    return render_template(
+        "courses/course.html",
+        course=course,
+        path=path,
+        facts=facts(course, with_credits=with_credits),
+        with_credits=with_credits,
+        preview=learner is None,
+        observer=launch.role is CourseRole.MENTOR,
+        score=score,
+    )
+
+
+def _may_see(course_id: int) -> bool:
+    placement = access.link_placement()
+    if placement is not None and placement.course_id == course_id:
+        return True
+    course = db.session.get(Course, course_id)
+    if course is None or course.status is not CourseStatus.PUBLISHED:
+        return False
+    return access.is_teacher() or (placement is None and course.slug == access.named_course())

@@ -1,0 +1,122 @@
+"""The slot of a registration: a lease that makes one worker at a time serve it, and a circuit breaker."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+
+from flask import current_app
+from sqlalchemy import Update, event, or_, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from lti_app.delivery.models import DeliverySlot
+from lti_app.extensions import db, start_as_reader
+
+FIRST_WAIT = 5.0
+LONGEST_WAIT = 15 * 60.0
+_WAKING = "wakes_delivery"
+
+
+def take_slot(registration_id: int, holder: str, now: datetime, seconds: float) -> bool:
+    """Lease the registration to `holder` (unique per thread) until `seconds` from now, unless another
+    worker has it or its circuit is open. One conditional upsert, so that two workers cannot both win."""
+    insert = sqlite.insert if db.engine.dialect.name == "sqlite" else postgresql.insert
+    until = now + timedelta(seconds=seconds)
+    free = or_(
+        DeliverySlot.lease_until.is_(None),
+        DeliverySlot.lease_until <= now,
+        DeliverySlot.holder == holder,
+    )
+    callable_now = or_(DeliverySlot.blocked_until.is_(None), DeliverySlot.blocked_until <= now)
+    taken = db.session.scalar(
+        insert(DeliverySlot)
+        .values(registration_id=registration_id, holder=holder, lease_until=until, failures=0)
+        .on_conflict_do_update(
+            index_elements=["registration_id"],
+            set_={"holder": holder, "lease_until": until},
+            where=free & callable_now,
+        )
+        .returning(DeliverySlot.registration_id)
+    )
+    return taken is not None
+
+
+def renew_slot(registration_id: int, holder: str, now: datetime, seconds: float) -> bool:
+    """Lengthen a lease. False: it was lost (it had run out and somebody else took it)."""
+    renewed = db.session.scalar(
+        _mine(registration_id, holder)
+        .values(lease_until=now + timedelta(seconds=seconds))
+        .returning(DeliverySlot.registration_id)
+    )
+    return renewed is not None
+
+
+def release_slot(registration_id: int, holder: str) -> None:
+    """Give the lease back; nothing happens if it was lost."""
+    db.session.execute(_mine(registration_id, holder).values(holder=None, lease_until=None))
+
+
+def record_success(registration_id: int, now: datetime) -> None:
+    """The platform works: close the circuit."""
+    db.session.execute(
+        update(DeliverySlot)
+        .where(DeliverySlot.registration_id == registration_id)
+        .values(failures=0, blocked_until=None, last_error=None, last_success_at=now)
+    )
+
+
+def record_failure(
+    registration_id: int, code: str, now: datetime, *, retry_after: float | None = None
+) -> datetime:
+    """The platform as a whole failed: leave it alone until the returned moment.
+
+    That is what the platform asked for (`retry_after`, seconds), else 5 s doubled with each failure in a
+    row, with jitter, at most 15 minutes.
+    """
+    find = select(DeliverySlot.failures).where(DeliverySlot.registration_id == registration_id)
+    failures = (db.session.scalar(find.with_for_update()) or 0) + 1
+    if retry_after is None:
+        wait = min(FIRST_WAIT * 2.0 ** min(failures - 1, 20) * random.uniform(1, 1.5), LONGEST_WAIT)
+    else:
+        wait = retry_after * random.uniform(1, 1.1)
+    until = now + timedelta(seconds=wait)
+    db.session.execute(
+        update(DeliverySlot)
+        .where(DeliverySlot.registration_id == registration_id)
+        .values(failures=failures, blocked_until=until, last_error=code[:64])
+    )
+    return until
+
+
+@contextmanager
+def reading() -> Iterator[None]:
+    """A transaction that only reads: it takes no lock on SQLite, and ends with the block."""
+    start_as_reader(True)
+    try:
+        yield
+    finally:
+        db.session.rollback()
+        start_as_reader(False)
+
+
+def wake_after_commit() -> None:
+    """Wake this process's worker when the current session commits, so that nothing waits for its next look."""
+    session = db.session()
+    if session.info.get(_WAKING):
+        return
+    session.info[_WAKING] = True
+    event.listen(session, "after_commit", _wake)
+
+
+def _wake(_session: object) -> None:
+    worker = current_app.extensions.get("embedded_worker")
+    if worker is not None:
+        worker.wake()
+
+
+def _mine(registration_id: int, holder: str) -> Update:
+    return update(DeliverySlot).where(
+        DeliverySlot.registration_id == registration_id, DeliverySlot.holder == holder
+    )
