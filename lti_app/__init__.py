@@ -22,6 +22,7 @@ from lti_app.dashboard.views import bp as dashboard_bp
 from lti_app.delivery.worker import EmbeddedWorker
 from lti_app.extensions import PlatformServices, babel, cache, configure_sqlite, db, migrate, start_as_reader
 from lti_app.gradebook import delivery as gradebook_delivery
+from lti_app.gradebook.views import bp as gradebook_bp
 from lti_app.launches.current import PerLaunchNotes, earns_credits, init_current_launch, page_locale
 from lti_app.launches.views import inside_bp, lti_bp
 from lti_app.registrations.views import bp as registrations_bp
@@ -110,7 +111,7 @@ def _serve(app: Flask) -> None:
     app.register_blueprint(health.bp)
     app.register_blueprint(lti_bp, url_prefix="/lti")
     app.register_blueprint(registrations_bp, url_prefix="/lti")
-    for inside in (inside_bp, courses_bp, credits_bp, dashboard_bp, connection_bp):
+    for inside in (inside_bp, courses_bp, credits_bp, gradebook_bp, dashboard_bp, connection_bp):
         app.register_blueprint(inside, url_prefix=INSIDE)
 
 

@@ -41,27 +41,33 @@ def settings_for(instance: Path, database_url: str, **changes: object) -> Settin
     return Settings(**{**values, **changes})  # type: ignore[arg-type]
 
 
-def migrate(app: Flask) -> None:
+def prepare(folder: Path, url: str) -> None:
+    """Migrate the database at `url`, register FakePlatform() and import the test courses."""
+    app = create_app(settings_for(folder, url))
     with app.app_context():
         flask_migrate.upgrade(directory=str(ROOT / "migrations"))
+    school = ("--school", "晨光实验学校", "--district", "渝中区")
+    run(app, "platforms", "add", *FakePlatform().add_arguments, *school)
+    run(app, "courses", "import", str(PACKS))
+    with app.app_context():
         db.session.remove()
         db.engine.dispose()
 
 
 @pytest.fixture(scope="session")
 def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A migrated, empty SQLite file."""
+    """A prepared SQLite file to copy."""
     folder = tmp_path_factory.mktemp("template")
     path = folder / "template.sqlite3"
-    migrate(create_app(settings_for(folder, f"sqlite:///{path}")))
+    prepare(folder, f"sqlite:///{path}")
     return path
 
 
 @pytest.fixture(scope="session")
 def postgres_template(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A migrated, empty PostgreSQL database to clone, one for each test process."""
+    """A prepared PostgreSQL database to clone, one for each test process."""
     with new_database(service("PostgreSQL", "TEST_POSTGRES_URL")) as url:
-        migrate(create_app(settings_for(tmp_path_factory.mktemp("template-pg"), url)))
+        prepare(tmp_path_factory.mktemp("template-pg"), url)
         yield url
 
 
@@ -81,7 +87,7 @@ def postgres_url(postgres_template: str) -> Iterator[str]:
 
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
 def database_url(request: pytest.FixtureRequest) -> str:
-    """A migrated, empty database; tests that use it run on SQLite and on PostgreSQL."""
+    """A prepared database; tests that use it run on SQLite and on PostgreSQL."""
     url: str = request.getfixturevalue(f"{request.param}_url")
     return url
 
@@ -93,7 +99,7 @@ def platform() -> FakePlatform:
 
 @pytest.fixture
 def app(database_url: str, tmp_path: Path, platform: FakePlatform) -> Iterator[Flask]:
-    """The application with `platform` registered and the test courses imported."""
+    """The application on a prepared database; `platform` is its network."""
     yield from running(database_url, tmp_path, platform)
 
 
@@ -106,9 +112,6 @@ def lite_app(sqlite_url: str, tmp_path: Path, platform: FakePlatform) -> Iterato
 def running(database_url: str, folder: Path, platform: FakePlatform) -> Iterator[Flask]:
     app = create_app(settings_for(folder, database_url), http=PlatformHttp(adapter=platform))
     app.testing = True
-    run(app, "platforms", "add", *platform.add_arguments, "--school", "晨光实验学校", "--district", "渝中区")
-    if PACKS.exists():
-        run(app, "courses", "import", str(PACKS))
     yield app
     with app.app_context():
         db.session.remove()

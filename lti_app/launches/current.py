@@ -9,7 +9,7 @@ from typing import Any
 from flask import Flask, Request, g, redirect, request, url_for
 from flask.sessions import SecureCookieSessionInterface
 from flask_babel import gettext, lazy_gettext
-from sqlalchemy import select, update
+from sqlalchemy import bindparam, select, update
 from sqlalchemy.orm import joinedload
 
 from integrations.terms import CourseRole
@@ -18,13 +18,26 @@ from lti_app.errors import LaunchRefused, NotAllowed
 from lti_app.extensions import db
 from lti_app.launches.models import LaunchSession
 from lti_app.roster.models import Context, Person, PersonKind
-from lti_app.security import allow_framing
+from lti_app.security import allow_framing, app_view
 
 IDLE = timedelta(hours=3)
 SEEN_EVERY = timedelta(minutes=5)
 COOKIE = "gongyu"
 CHINESE = "zh_Hans_CN"
 ENGLISH = "en"
+
+# Made once: putting it together costs as much as running it, and every page runs it.
+_BY_KEY = (
+    select(LaunchSession)
+    .where(LaunchSession.key_hash == bindparam("key_hash"))
+    .options(
+        joinedload(LaunchSession.registration),
+        joinedload(LaunchSession.lti_user),
+        joinedload(LaunchSession.person),
+        joinedload(LaunchSession.context).joinedload(Context.school),
+        joinedload(LaunchSession.resource_link),
+    )
+)
 
 
 class PerLaunchNotes(SecureCookieSessionInterface):
@@ -135,17 +148,7 @@ def init_current_launch(app: Flask) -> None:
 
 
 def _find(key: str, incoming: Request) -> LaunchSession:
-    launch = db.session.scalar(
-        select(LaunchSession)
-        .where(LaunchSession.key_hash == hashed(key))
-        .options(
-            joinedload(LaunchSession.registration),
-            joinedload(LaunchSession.lti_user),
-            joinedload(LaunchSession.person),
-            joinedload(LaunchSession.context).joinedload(Context.school),
-            joinedload(LaunchSession.resource_link),
-        )
-    )
+    launch: LaunchSession | None = db.session.scalar(_BY_KEY, {"key_hash": hashed(key)})
     now = utc_now()
     if launch is None or launch.expires_at <= now or launch.last_seen_at + IDLE <= now:
         raise session_gone()
@@ -159,9 +162,13 @@ def _find(key: str, incoming: Request) -> LaunchSession:
 
 
 def _see(launch: LaunchSession) -> None:
-    """Note that the launch is in use, at most every five minutes and in a transaction of its own."""
+    """Note that the launch is in use, at most every five minutes and in a transaction of its own; where the
+    view writes, in its transaction, because a second one would wait for the lock that the first one holds."""
     now = utc_now()
-    if now - launch.last_seen_at < SEEN_EVERY or request.method != "GET":
+    if now - launch.last_seen_at < SEEN_EVERY:
+        return
+    if request.method not in ("GET", "HEAD") or getattr(app_view(), "writes", False):
+        launch.last_seen_at = now
         return
     with db.engine.begin() as connection:
         connection.execute(

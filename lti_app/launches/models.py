@@ -8,12 +8,12 @@ from sqlalchemy import ForeignKey, Index, String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from integrations.terms import CourseRole, MessageType
-from lti_app.extensions import EnumText, Id, db
+from lti_app.extensions import EnumText, Id, Model
 from lti_app.registrations.models import Deployment, Registration
 from lti_app.roster.models import Context, LtiUser, Person, ResourceLink
 
 
-class LoginState(db.Model):
+class LoginState(Model):
     """An OIDC login that waits for its launch: taken (deleted) by the first launch that shows it."""
 
     __tablename__ = "login_state"
@@ -30,7 +30,7 @@ class LoginState(db.Model):
     expires_at: Mapped[datetime]
 
 
-class LaunchSession(db.Model):
+class LaunchSession(Model):
     """What one launch may do, found by the SHA-256 of the key in the page addresses.
 
     `lti_user_pk` is None for an anonymous visitor, who reads and leaves nothing.

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hmac
 import secrets
-from typing import Any
+from typing import Any, cast
 
 from flask import Request
 from pylti1p3.contrib.flask import FlaskMessageLaunch, FlaskOIDCLogin, FlaskRequest
@@ -47,7 +47,13 @@ class DatabaseToolConf(ToolConfAbstract):
     def check_iss_has_many_clients(self, iss: str) -> bool:
         return True
 
-    def find_registration_by_params(
+    def find_registration_by_issuer(self, iss: str, *args: Any, **kwargs: Any) -> PyltiRegistration:
+        raise NotImplementedError("registrations are found by issuer and client id")
+
+    def find_deployment(self, iss: str, deployment_id: str) -> PyltiDeployment | None:
+        raise NotImplementedError("deployments are found by issuer, client id and deployment id")
+
+    def find_registration_by_params(  # type: ignore[override]
         self, iss: str, client_id: str | None = None, *args: Any, **kwargs: Any
     ) -> PyltiRegistration | None:
         self.registration = self.registration or find_for_login(iss, client_id)
@@ -146,7 +152,8 @@ class StrictLaunch(FlaskMessageLaunch):
             raise refused("platform-keys") from error
         except LtiException as error:
             raise refused("bad-message") from error
-        assert self.launch is not None and self.conf.deployment is not None
+        assert self.launch is not None
+        assert self.conf.deployment is not None
         return self.launch, self.conf.deployment
 
     def validate_state(self) -> StrictLaunch:
@@ -174,7 +181,7 @@ class StrictLaunch(FlaskMessageLaunch):
         )
         if not hmac.compare_digest(str(claims.get("nonce", "")).encode(), self.login.nonce.encode()):
             raise BadMessage("wrong-nonce")
-        self._jwt = {"body": claims}
+        self._jwt = {"body": cast(Any, claims)}
         return self
 
     def get_client_id(self) -> str:

@@ -6,7 +6,7 @@ import secrets
 from dataclasses import dataclass
 from datetime import timedelta
 
-from sqlalchemy import delete, select
+from sqlalchemy import bindparam, delete, select
 
 from integrations.terms import Launch
 from lti_app.clock import utc_now
@@ -22,6 +22,13 @@ LOGIN_LIFE = timedelta(minutes=10)
 SESSION_LIFE = timedelta(hours=12)
 SWEEP_ONE_IN = 200
 SWEEP_ROWS = 1000
+
+_TAKE = (
+    delete(LoginState)
+    .where(LoginState.state == bindparam("state"))
+    .returning(LoginState)
+    .execution_options(synchronize_session=False)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +73,7 @@ def find_login(state: str) -> LoginState | None:
 
 def take_login(state: str) -> LoginState | None:
     """Take a login out of the table: of several that show the same state, one gets it."""
-    login = db.session.scalar(delete(LoginState).where(LoginState.state == state).returning(LoginState))
+    login = db.session.scalar(_TAKE, {"state": state})
     if login is not None:
         db.session.expunge(login)
     return login if login is not None and login.expires_at > utc_now() else None

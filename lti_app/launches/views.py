@@ -12,7 +12,7 @@ from marshmallow import ValidationError
 
 from integrations.terms import CourseRole, Launch, MessageType
 from lti_app.errors import LaunchRefused
-from lti_app.extensions import cache, db, writes
+from lti_app.extensions import cache, db, start_as_reader, writes
 from lti_app.launches import services
 from lti_app.launches.current import CHINESE, COOKIE, ENGLISH, current_launch, hashed
 from lti_app.launches.pylti import Login, StrictLaunch
@@ -102,6 +102,8 @@ def launch() -> Any:
     db.session.commit()  # spent, whatever comes next
     if login is None:
         raise refused("used")
+    # Nobody's writing waits while we verify: the platform may first have to be asked for its keys.
+    start_as_reader(True)
     registration = services.registration_of(login)
     if registration is None:
         raise refused("unknown-platform")
@@ -116,6 +118,8 @@ def launch() -> Any:
         return _refusal(error, login.state)
     if message.message_type is MessageType.DEEP_LINKING:
         raise refused("unsupported-message")
+    db.session.close()  # ends the reading; what was read stays usable
+    start_as_reader(False)
     opened = _open(message, registration, deployment)
     db.session.commit()
     g.launch_key = opened.key
@@ -166,7 +170,8 @@ def set_language() -> Any:
 
 def _chosen(values: dict[str, Any], family: Any) -> Person | None:
     current = current_launch()
-    assert current.lti_user is not None and current.context is not None
+    assert current.lti_user is not None
+    assert current.context is not None
     user = current.lti_user
     if current.context.audience is not Audience.FAMILIES:
         return state_kind(user, current.context, values["kind"]) if values["kind"] else None

@@ -8,10 +8,10 @@ from sqlalchemy import CheckConstraint, ForeignKey, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from lti_app.clock import utc_now
-from lti_app.extensions import Id, db
+from lti_app.extensions import Id, Model
 
 
-class District(db.Model):
+class District(Model):
     """An education alliance (教联体): owns catalogue, rules and all its schools."""
 
     __tablename__ = "district"
@@ -22,7 +22,7 @@ class District(db.Model):
     created_at: Mapped[datetime] = mapped_column(default=utc_now)
 
 
-class School(db.Model):
+class School(Model):
     """A school; its time zone decides what a day, a week and a term is for its people."""
 
     __tablename__ = "school"
@@ -37,7 +37,7 @@ class School(db.Model):
     district: Mapped[District] = relationship(lazy="raise")
 
 
-class Term(db.Model):
+class Term(Model):
     """A district's school term; days are inclusive at both ends and terms do not overlap."""
 
     __tablename__ = "term"

@@ -55,4 +55,6 @@ def revoke(login: int, right: str) -> None:
 def list_() -> None:
     """Show every right that was given."""
     for row in services.all_grants():
-        click.echo(f"{row.lti_user_pk}\t{row.lti_user.name or row.lti_user.sub}\t{row.right}\tby {row.granted_by}")
+        click.echo(
+            f"{row.lti_user_pk}\t{row.lti_user.name or row.lti_user.sub}\t{row.right}\tby {row.granted_by}"
+        )

@@ -25,7 +25,9 @@ keys_group = AppGroup("keys", help="The tool's own RSA keys.")
 
 @group.command("add")
 @click.option("--kind", type=click.Choice(KINDS), required=True, help="Which LMS it is.")
-@click.option("--url", help="The LMS's address; enough by itself for a Moodle and *.instructure.com.")
+@click.option(
+    "--url", required=True, help="The LMS's address; enough by itself for a Moodle and *.instructure.com."
+)
 @click.option("--client-id", required=True)
 @click.option("--deployment-id", required=True)
 @click.option("--name", help="How to call it here. Default: its host name.")

@@ -9,7 +9,7 @@ from sqlalchemy import ForeignKey, LargeBinary, String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from lti_app.clock import utc_now
-from lti_app.extensions import EnumText, Id, db
+from lti_app.extensions import EnumText, Id, Model
 from lti_app.organisations.models import School
 
 
@@ -23,7 +23,7 @@ class DeploymentStatus(StrEnum):
     PENDING = "pending"
 
 
-class Registration(db.Model):
+class Registration(Model):
     """A platform's trust in us: one client id at one issuer, with the platform's addresses."""
 
     __tablename__ = "registration"
@@ -53,7 +53,7 @@ class Registration(db.Model):
     deployments: Mapped[list[Deployment]] = relationship(lazy="raise", back_populates="registration")
 
 
-class Deployment(db.Model):
+class Deployment(Model):
     """An installation of the tool in (a part of) the platform."""
 
     __tablename__ = "deployment"
@@ -70,7 +70,7 @@ class Deployment(db.Model):
     registration: Mapped[Registration] = relationship(lazy="raise", back_populates="deployments")
 
 
-class ToolKey(db.Model):
+class ToolKey(Model):
     """An RSA key of ours. Published while not retired; the newest active one signs."""
 
     __tablename__ = "tool_key"

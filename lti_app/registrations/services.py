@@ -28,7 +28,7 @@ class NewRegistration:
     """What an operator says of a platform; None means: what the platform's kind knows by itself."""
 
     kind: str
-    url: str | None
+    url: str
     client_id: str
     deployment_id: str
     name: str | None = None
@@ -54,7 +54,7 @@ def add_registration(new: NewRegistration, school: School) -> tuple[Registration
     if known is not None:
         _refuse_contradiction(known, new, endpoints)
         return known, _add_deployment(known, new.deployment_id)
-    name = new.name or _free_name(urlsplit(new.url or endpoints.issuer).hostname or endpoints.issuer)
+    name = new.name or _free_name(urlsplit(new.url).hostname or endpoints.issuer)
     if db.session.scalar(select(Registration.id).where(Registration.name == name)):
         raise RegistrationRefused(f"the name {name!r} is taken; choose another with --name")
     registration = Registration(
@@ -141,6 +141,7 @@ def service_access(registration: Registration) -> ServiceAccess:
         kid=key.kid,
         private_key=key.private_key,
         policy=address_policy(registration),
+        expired_statuses=platform_for(registration.kind).expired_statuses,
     )
 
 

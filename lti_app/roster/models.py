@@ -10,7 +10,7 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from integrations.terms import CourseRole
 from lti_app.clock import utc_now
-from lti_app.extensions import EnumText, Id, db
+from lti_app.extensions import EnumText, Id, Model
 from lti_app.organisations.models import School
 from lti_app.registrations.models import Deployment
 
@@ -33,7 +33,7 @@ class MembershipStatus(StrEnum):
     INACTIVE = "inactive"
 
 
-class Person(db.Model):
+class Person(Model):
     """A human. A parent owns a credit account; pupils never earn in the bank."""
 
     __tablename__ = "person"
@@ -45,7 +45,7 @@ class Person(db.Model):
     created_at: Mapped[datetime] = mapped_column(default=utc_now)
 
 
-class LtiUser(db.Model):
+class LtiUser(Model):
     """Somebody at one platform: (registration, sub). Names are what the platform last sent, if it did."""
 
     __tablename__ = "lti_user"
@@ -62,7 +62,7 @@ class LtiUser(db.Model):
     created_at: Mapped[datetime] = mapped_column(default=utc_now)
 
 
-class PersonLink(db.Model):
+class PersonLink(Model):
     """`person` comes by this login. Families share one; one human may have several.
 
     `role_key` ("parent", "pupil", "parent:妈妈") makes two first launches at once agree on one person.
@@ -83,7 +83,7 @@ class PersonLink(db.Model):
     person: Mapped[Person] = relationship(lazy="raise")
 
 
-class Context(db.Model):
+class Context(Model):
     """A course or section of the LMS: the class. Its id is unique only within its deployment."""
 
     __tablename__ = "context"
@@ -103,7 +103,7 @@ class Context(db.Model):
     deployment: Mapped[Deployment] = relationship(lazy="raise")
 
 
-class ResourceLink(db.Model):
+class ResourceLink(Model):
     """A place in the LMS where we are embedded, with the service addresses its launches gave."""
 
     __tablename__ = "resource_link"
@@ -122,7 +122,7 @@ class ResourceLink(db.Model):
     context: Mapped[Context] = relationship(lazy="raise")
 
 
-class Membership(db.Model):
+class Membership(Model):
     """What somebody is in a class, as the platform last said."""
 
     __tablename__ = "membership"
@@ -142,7 +142,7 @@ class Membership(db.Model):
     lti_user: Mapped[LtiUser] = relationship(lazy="raise")
 
 
-class Guardianship(db.Model):
+class Guardianship(Model):
     """`person` is a guardian of the child behind `child_pk`; `source` says who told us."""
 
     __tablename__ = "guardianship"
@@ -165,7 +165,7 @@ class Right(StrEnum):
     REVIEWER = "reviewer"
 
 
-class Grant(db.Model):
+class Grant(Model):
     """A right of a login. Rights belong to the login that was verified, not to who shares it."""
 
     __tablename__ = "right_grant"

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from functools import cache
+from typing import Any, TypeVar, cast
 
-from sqlalchemy import select
+from sqlalchemy import Select, bindparam, select
 from sqlalchemy.exc import IntegrityError
 
 from integrations.platforms.registry import platform_for
@@ -200,7 +201,8 @@ def _membership(launch: Launch, user: LtiUser, context: Context | None) -> Membe
 
 def _one_or_insert(model: type[_Row], key: dict[str, Any], values: dict[str, Any]) -> _Row:
     """The row with that unique key, inserted when new; losing the race means reading again."""
-    row = db.session.scalar(select(model).filter_by(**key))
+    query = _by_key(cast("Any", model), *key)
+    row: _Row | None = db.session.scalar(query, key)
     if row is not None:
         return row
     try:
@@ -208,8 +210,15 @@ def _one_or_insert(model: type[_Row], key: dict[str, Any], values: dict[str, Any
             row = model(**key, **values)
             db.session.add(row)
     except IntegrityError:
-        return db.session.scalars(select(model).filter_by(**key)).one()
+        found: _Row = db.session.scalars(query, key).one()
+        return found
     return row
+
+
+@cache
+def _by_key(model: Any, *names: str) -> Select[Any]:
+    """Made once for each model: a launch asks four times, and making the query costs as much as asking."""
+    return select(model).where(*(getattr(model, name) == bindparam(name) for name in names))
 
 
 def _update(row: Any, values: dict[str, Any]) -> None:

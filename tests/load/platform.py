@@ -1,0 +1,98 @@
+"""The platform's services for load tests: key set, tokens, scores; as lean as Python allows.
+
+    python -m tests.load.platform --port PORT --tls-port PORT --folder FOLDER
+
+The same over http and over https; FOLDER holds jwks.json and server.pem (see `keys`).
+
+`GET /state` tells how often each service was asked and how many different people have a score.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import ssl
+import uuid
+from pathlib import Path
+
+
+class Services:
+    """What the platform answers and remembers."""
+
+    def __init__(self, jwks: bytes) -> None:
+        self.jwks = jwks
+        self.asked = {"jwks": 0, "token": 0, "scores": 0}
+        self.graded: set[str] = set()
+
+    def answer(self, method: str, path: str, body: bytes) -> tuple[int, bytes]:
+        if path == "/jwks":
+            self.asked["jwks"] += 1
+            return 200, self.jwks
+        if path.endswith("/scores") and method == "POST":
+            self.asked["scores"] += 1
+            self.graded.add(json.loads(body)["userId"])
+            return 200, b""
+        if path == "/token" and method == "POST":
+            self.asked["token"] += 1
+            granted = {"access_token": uuid.uuid4().hex, "token_type": "Bearer", "expires_in": 3600}
+            return 200, json.dumps(granted).encode()
+        if path == "/state":
+            return 200, json.dumps({**self.asked, "graded": len(self.graded)}).encode()
+        return 404, b"{}"
+
+
+class Connection(asyncio.Protocol):
+    """One keep-alive connection: requests are answered in their order as soon as they are complete."""
+
+    def __init__(self, services: Services) -> None:
+        self.services = services
+        self.buffer = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self.buffer += data
+        while (end := self.buffer.find(b"\r\n\r\n")) >= 0:
+            head = self.buffer[:end].decode("latin-1").split("\r\n")
+            total = end + 4 + _content_length(head)
+            if len(self.buffer) < total:
+                return
+            body, self.buffer = self.buffer[end + 4 : total], self.buffer[total:]
+            method, path, _ = head[0].split(" ", 2)
+            self._send(*self.services.answer(method, path.partition("?")[0], body))
+
+    def _send(self, status: int, body: bytes) -> None:
+        reason = "OK" if status == 200 else "Not Found"
+        head = f"HTTP/1.1 {status} {reason}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
+        self.transport.write(head.encode() + b"\r\n\r\n" + body)
+
+
+def _content_length(head: list[str]) -> int:
+    for line in head[1:]:
+        name, _, value = line.partition(":")
+        if name.lower() == "content-length":
+            return int(value)
+    return 0
+
+
+async def serve(port: int, tls_port: int, folder: Path) -> None:
+    """Answer until the process is ended."""
+    services = Services((folder / "jwks.json").read_bytes())
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(folder / "server.pem")
+    loop = asyncio.get_running_loop()
+    await loop.create_server(lambda: Connection(services), "127.0.0.1", tls_port, ssl=tls)
+    server = await loop.create_server(lambda: Connection(services), "127.0.0.1", port)
+    await server.serve_forever()
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--tls-port", type=int, required=True)
+    parser.add_argument("--folder", type=Path, required=True)
+    chosen = parser.parse_args()
+    asyncio.run(serve(chosen.port, chosen.tls_port, chosen.folder))

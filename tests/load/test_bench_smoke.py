@@ -1,0 +1,65 @@
+"""The load harness launches into the product and delivers to its platform; how fast is `make bench`'s business."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+
+import pytest
+
+from tests.load import deliveries, targets
+from tests.load.browser import Connection
+from tests.load.client import Tool
+from tests.load.messages import Parent, load_key
+from tests.load.rounds import platform_state
+from tests.load.targets import Instance, Platform, Running
+
+
+@pytest.fixture(scope="module")
+def lms(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+    with targets.platform(tmp_path_factory.mktemp("load")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def instance(lms: Platform) -> Instance:
+    return targets.make_instance(targets.SQLITE, "", lms)
+
+
+def launch(tool: Running, lms: Platform, *numbers: int) -> list[str]:
+    """The first page of each of these parents, one after the other over one connection."""
+
+    async def pages() -> list[str]:
+        connection = Connection("127.0.0.1", int(tool.base.rpartition(":")[2]))
+        launcher = Tool(tool.base, lms.url, load_key(lms.folder))
+        found = [await launcher.launch(connection, Parent(number)) for number in numbers]
+        await connection.close()
+        return [page.body.decode() for page in found]
+
+    return asyncio.run(pages())
+
+
+def test_parents_launch_into_the_product(lms: Platform, instance: Instance) -> None:
+    with targets.product(instance, lms) as tool:
+        first, other, again = launch(tool, lms, 3, 4, 3)
+    assert "家长003" in first
+    assert "家长004" in other
+    assert "家长003" in again
+    assert "lessons/" in again  # a course page, not the question who is here
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_the_plain_tool_fetches_the_key_set_for_each_launch(lms: Platform, scheme: str) -> None:
+    key_set = f"{lms.tls_url if scheme == 'https' else lms.url}/jwks"
+    before = platform_state(lms)["jwks"]
+    with targets.plain_pylti(f"pylti-{scheme}", key_set, lms) as tool:
+        pages = launch(tool, lms, 1, 2)
+    assert ["家长001" in pages[0], "家长002" in pages[1]] == [True, True]
+    assert platform_state(lms)["jwks"] == before + 2
+
+
+def test_due_scores_arrive_once_each_turn(lms: Platform, instance: Instance) -> None:
+    before = platform_state(lms)["scores"]
+    measured = deliveries.measure(lms, [instance], turns=2, scores=5)
+    assert [one.delivered for one in measured[targets.SQLITE]] == [5, 5]
+    assert platform_state(lms)["scores"] == before + 20  # and as many by the bare loop
