@@ -18,6 +18,7 @@ from lti_app.config import Settings, read_settings
 from lti_app.connection.views import bp as connection_bp
 from lti_app.courses.views import bp as courses_bp
 from lti_app.credits.views import bp as credits_bp
+from lti_app.dashboard.overview import OPENING
 from lti_app.dashboard.views import bp as dashboard_bp
 from lti_app.delivery.worker import EmbeddedWorker
 from lti_app.extensions import PlatformServices, babel, cache, configure_sqlite, db, migrate, start_as_reader
@@ -26,6 +27,7 @@ from lti_app.gradebook.views import bp as gradebook_bp
 from lti_app.launches.current import PerLaunchNotes, earns_credits, init_current_launch, page_locale
 from lti_app.launches.views import inside_bp, lti_bp
 from lti_app.registrations.views import bp as registrations_bp
+from lti_app.roster.rights import rights_of
 
 MAX_BODY = 256 * 1024
 INSIDE = "/l/<key>"
@@ -130,15 +132,22 @@ def _navigation() -> dict[str, Any]:
         items += [("courses.home", _("课程"), "journal-text")]
         if earns_credits(launch):
             items += [("credits.statement", _("学分"), "piggy-bank")]
+    if not launch.is_test_user and rights_of(launch.lti_user_pk) & OPENING:
+        items += [("dashboard.overview", _("概览"), "bar-chart")]
     if launch.is_administrator:
         items += [("connection.home", _("接入"), "plug")]
-    feature = (request.endpoint or "").partition(".")[0]
+    here = request.endpoint or ""
+    exact = any(endpoint == here for endpoint, _label, _icon in items)
     return {
         "nav": [
-            (url_for(endpoint), label, icon, endpoint.partition(".")[0] == feature)
+            (url_for(endpoint), label, icon, endpoint == here if exact else _same_feature(endpoint, here))
             for endpoint, label, icon in items
         ]
     }
+
+
+def _same_feature(endpoint: str, other: str) -> bool:
+    return endpoint.partition(".")[0] == other.partition(".")[0]
 
 
 def _begin() -> None:

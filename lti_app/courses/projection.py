@@ -12,7 +12,7 @@ from sqlalchemy.orm import aliased
 from integrations.terms import ActivityProgress, GradingProgress
 from lti_app.courses.models import Counts, Course, CourseProgress, Placement, Visit
 from lti_app.extensions import db
-from lti_app.gradebook.services import column_for, set_score
+from lti_app.gradebook.services import column_for, lock_scores, set_score
 from lti_app.registrations.models import Registration
 from lti_app.roster.models import Context, ResourceLink
 
@@ -41,19 +41,26 @@ def _project(course: Course, of: ColumnElement[bool]) -> None:
     if not progress:
         return
     links = _links(course, {link_pk for link_pk, _ in progress})
-    for (link_pk, lti_user_pk), rows in progress.items():
-        if link_pk not in links:
-            continue
-        link, registration, counts = links[link_pk]
-        cell = best(rows, counts)
-        if cell is None:
-            continue
-        column = column_for(link, registration=registration, resource_id=course.slug, label=course.title)
-        if column is None:
-            continue
+    wanted = {
+        (link_pk, login): cell
+        for (link_pk, login), rows in progress.items()
+        if link_pk in links and (cell := best(rows, links[link_pk][2]))
+    }
+    columns = {
+        link_pk: column_for(
+            links[link_pk][0], registration=links[link_pk][1], resource_id=course.slug, label=course.title
+        )
+        for link_pk in sorted({link_pk for link_pk, _ in wanted})
+    }
+    cells = [
+        (column, login, cell) for (link_pk, login), cell in wanted.items() if (column := columns[link_pk])
+    ]
+    if len(cells) > 1:
+        lock_scores([(column.id, login) for column, login, _ in cells])
+    for column, login, cell in cells:
         set_score(
             column,
-            lti_user_pk,
+            login,
             given=cell.given,
             submitted_at=cell.since,
             activity_progress=ActivityProgress.COMPLETED if cell.completed else ActivityProgress.IN_PROGRESS,

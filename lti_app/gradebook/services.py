@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
@@ -103,6 +104,20 @@ def set_score(
         .where(Score.line_item_id == column.id, Score.lti_user_pk == lti_user_pk)
         .execution_options(populate_existing=True)
     ).one()
+
+
+def lock_scores(cells: Collection[tuple[int, int]]) -> None:
+    """Take the rows of these cells (line item id, login) before several of them are set.
+
+    In the order of their ids, as the delivery takes them: otherwise the two could wait for each other.
+    """
+    columns, logins = {column for column, _ in cells}, {login for _, login in cells}
+    db.session.execute(
+        select(Score.id)
+        .where(Score.line_item_id.in_(columns), Score.lti_user_pk.in_(logins))
+        .order_by(Score.id)
+        .with_for_update()
+    )
 
 
 def retry(score: Score, registration: Registration) -> bool:
