@@ -24,10 +24,15 @@ from lti_app.delivery.worker import EmbeddedWorker
 from lti_app.extensions import PlatformServices, babel, cache, configure_sqlite, db, migrate, start_as_reader
 from lti_app.gradebook import delivery as gradebook_delivery
 from lti_app.gradebook.views import bp as gradebook_bp
-from lti_app.launches.current import PerLaunchNotes, earns_credits, init_current_launch, page_locale
+from lti_app.launches.current import (
+    PerLaunchNotes,
+    earns_credits,
+    init_current_launch,
+    page_locale,
+    rights_here,
+)
 from lti_app.launches.views import inside_bp, lti_bp
 from lti_app.registrations.views import bp as registrations_bp
-from lti_app.roster.rights import rights_of
 
 MAX_BODY = 256 * 1024
 INSIDE = "/l/<key>"
@@ -132,7 +137,7 @@ def _navigation() -> dict[str, Any]:
         items += [("courses.home", _("课程"), "journal-text")]
         if earns_credits(launch):
             items += [("credits.statement", _("学分"), "piggy-bank")]
-    if not launch.is_test_user and rights_of(launch.lti_user_pk) & OPENING:
+    if rights_here(launch) & OPENING:
         items += [("dashboard.overview", _("概览"), "bar-chart")]
     if launch.is_administrator:
         items += [("connection.home", _("接入"), "plug")]

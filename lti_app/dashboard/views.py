@@ -21,10 +21,9 @@ from lti_app.dashboard.queries import PAGE, Learner, Place, Shown
 from lti_app.dashboard.schemas import AudienceSchema, CountsSchema
 from lti_app.errors import NotAllowed, NotHere
 from lti_app.extensions import db
-from lti_app.launches.current import current_launch, require_context, require_staff
+from lti_app.launches.current import current_launch, require_context, require_staff, rights_here
 from lti_app.organisations.models import District, School
 from lti_app.roster.models import Context
-from lti_app.roster.rights import rights_of
 
 bp = Blueprint("dashboard", __name__)
 
@@ -72,8 +71,7 @@ def overview() -> str:
     """The classes that the login's rights open, with their numbers of this term."""
     launch = current_launch()
     school = db.session.get_one(School, launch.registration.school_id)
-    rights = rights_of(None if launch.is_test_user else launch.lti_user_pk)
-    scope = whole.scope_of(rights, school)
+    scope = whole.scope_of(rights_here(launch), school)
     if scope is None:
         raise NotAllowed(lazy_gettext("这一页只对学校管理员和区级人员开放，权限由系统管理员授予。"))
     term = term_on(school.district_id, local_day(utc_now(), school.time_zone))
@@ -113,7 +111,7 @@ def _class_page(problem: str | None = None) -> str:
         counts_choices=words.counts_choices(),
         problem=problem,
         resting=blocked_until is not None and blocked_until > utc_now(),
-        has_overview=bool(rights_of(launch.lti_user_pk) & whole.OPENING),
+        has_overview=bool(rights_here(launch) & whole.OPENING),
         page=page,
         pages=pages,
         wide=True,

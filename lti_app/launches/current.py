@@ -17,7 +17,7 @@ from lti_app.clock import utc_now
 from lti_app.errors import LaunchRefused, NotAllowed
 from lti_app.extensions import db
 from lti_app.launches.models import LaunchSession
-from lti_app.roster.models import Context, Person, PersonKind
+from lti_app.roster.models import Context, LtiUser, Person, PersonKind, Right
 from lti_app.security import allow_framing, app_view
 
 IDLE = timedelta(hours=3)
@@ -32,7 +32,7 @@ _BY_KEY = (
     .where(LaunchSession.key_hash == bindparam("key_hash"))
     .options(
         joinedload(LaunchSession.registration),
-        joinedload(LaunchSession.lti_user),
+        joinedload(LaunchSession.lti_user).joinedload(LtiUser.grants),
         joinedload(LaunchSession.person),
         joinedload(LaunchSession.context).joinedload(Context.school),
         joinedload(LaunchSession.resource_link),
@@ -103,6 +103,13 @@ def earns_credits(launch: LaunchSession) -> bool:
     return keeps_records(launch) and launch.person is not None and launch.person.kind is PersonKind.PARENT
 
 
+def rights_here(launch: LaunchSession) -> frozenset[Right]:
+    """What was granted to the login of this launch; nothing in a preview or to an anonymous visitor."""
+    if launch.lti_user is None or launch.is_test_user:
+        return frozenset()
+    return frozenset(grant.right for grant in launch.lti_user.grants)
+
+
 def session_gone() -> LaunchRefused:
     return LaunchRefused(
         "GY-SESSION-EXPIRED",
@@ -148,7 +155,7 @@ def init_current_launch(app: Flask) -> None:
 
 
 def _find(key: str, incoming: Request) -> LaunchSession:
-    launch: LaunchSession | None = db.session.scalar(_BY_KEY, {"key_hash": hashed(key)})
+    launch = db.session.scalars(_BY_KEY, {"key_hash": hashed(key)}).unique().one_or_none()
     now = utc_now()
     if launch is None or launch.expires_at <= now or launch.last_seen_at + IDLE <= now:
         raise session_gone()

@@ -61,6 +61,8 @@ class LtiUser(Model):
     """Who of the family was here last."""
     created_at: Mapped[datetime] = mapped_column(default=utc_now)
 
+    grants: Mapped[list[Grant]] = relationship(lazy="raise", back_populates="lti_user")
+
 
 class PersonLink(Model):
     """`person` comes by this login. Families share one; one human may have several.
@@ -177,4 +179,4 @@ class Grant(Model):
     granted_by: Mapped[str] = mapped_column(String(120))
     granted_at: Mapped[datetime] = mapped_column(default=utc_now)
 
-    lti_user: Mapped[LtiUser] = relationship(lazy="raise")
+    lti_user: Mapped[LtiUser] = relationship(lazy="raise", back_populates="grants")
