@@ -32,6 +32,7 @@ from lti_app.launches.current import (
     rights_here,
 )
 from lti_app.launches.views import inside_bp, lti_bp
+from lti_app.registrations.services import known_frame_origins
 from lti_app.registrations.views import bp as registrations_bp
 
 MAX_BODY = 256 * 1024
@@ -111,6 +112,7 @@ def _extend(app: Flask, settings: Settings, http: PlatformHttp) -> None:
 
 def _serve(app: Flask) -> None:
     app.before_request(_begin)
+    app.extensions["public_frame_origins"] = known_frame_origins
     security.init_security(app)
     errors.init_errors(app)
     init_current_launch(app)

@@ -8,11 +8,16 @@ AppError            has a stable code, a title, what to do next, and an HTTP sta
 
 from __future__ import annotations
 
+import traceback
 from typing import Any
 
+import click
 import structlog
 from flask import Flask, Response, g, make_response, render_template, request
+from flask.cli import AppGroup
 from flask_babel import gettext, lazy_gettext
+from marshmallow import ValidationError
+from sqlalchemy.exc import DataError, OperationalError, ProgrammingError
 from werkzeug.exceptions import HTTPException
 
 log = structlog.get_logger()
@@ -65,6 +70,23 @@ HTTP_TEXTS = {
 }
 
 
+class OperatorGroup(AppGroup):
+    """A group of `flask` commands that tells an operator what is wrong in a sentence, not in a traceback."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (OperationalError, ProgrammingError) as error:
+            raise click.ClickException(
+                f"the database cannot be used ({type(error.orig).__name__}). Is it there, and migrated? "
+                "flask --app wsgi db upgrade"
+            ) from error
+        except (DataError, OverflowError, UnicodeError) as error:
+            raise click.ClickException(
+                "a value is too long, too large or not text; nothing was changed"
+            ) from error
+
+
 def init_errors(app: Flask) -> None:
     """Answer every error with a human page (or JSON, when that was asked for) and its code."""
 
@@ -72,6 +94,14 @@ def init_errors(app: Flask) -> None:
     def app_error(error: AppError) -> Response:
         log.info("refused", code=error.code, status=error.status)
         return error_page(error.status, error.code, error.title, error.advice, detail=error.detail)
+
+    @app.errorhandler(ValidationError)
+    def bad_input(error: ValidationError) -> Response:
+        """What no view explained better: a form that our pages do not make."""
+        log.info("bad input", fields=sorted(map(str, error.messages_dict)))
+        return error_page(
+            422, "GY-BAD-INPUT", gettext("提交的内容有误"), gettext("请返回上一页，改正后再试。")
+        )
 
     @app.errorhandler(HTTPException)
     def http_error(error: HTTPException) -> Response:
@@ -91,7 +121,9 @@ def init_errors(app: Flask) -> None:
 
     @app.errorhandler(Exception)
     def unexpected(error: Exception) -> Response:
-        log.exception("unexpected error", path=request.endpoint)
+        # Not the error's text: a database's message may hold the values of a row.
+        places = [f"{f.name}:{f.lineno}" for f in traceback.extract_tb(error.__traceback__)[-8:]]
+        log.error("unexpected error", error=type(error).__name__, places=places)
         return error_page(
             500,
             "GY-UNEXPECTED",

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import structlog
 from flask import current_app
 from flask_babel import Babel
 from flask_caching import Cache
@@ -22,6 +23,13 @@ from integrations.http import PlatformHttp
 from integrations.lti.ags import AgsClient
 from integrations.lti.jwks import JwksCache
 from integrations.lti.tokens import TokenSource
+
+try:
+    from redis import RedisError
+except ImportError:  # an extra: without it the cache is in the process
+    RedisError = OSError  # type: ignore[assignment,misc]
+
+log = structlog.get_logger()
 
 NAMING = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -85,7 +93,29 @@ else:
     Model = db.Model  # what Flask-SQLAlchemy makes of Base when the program runs
 migrate = Migrate()
 babel = Babel()
-cache = Cache()
+
+
+class ForgetfulCache(Cache):
+    """A cache that is out of reach has forgotten everything: that costs requests to platforms, nothing else."""
+
+    def get(self, *args: Any, **kwargs: Any) -> Any:
+        return self._or_none(super().get, *args, **kwargs)
+
+    def set(self, *args: Any, **kwargs: Any) -> Any:
+        return self._or_none(super().set, *args, **kwargs)
+
+    def delete(self, *args: Any, **kwargs: Any) -> Any:
+        return self._or_none(super().delete, *args, **kwargs)
+
+    def _or_none(self, call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        try:
+            return call(*args, **kwargs)
+        except (RedisError, OSError) as error:
+            log.warning("cache unavailable", error=type(error).__name__)
+            return None
+
+
+cache = ForgetfulCache()
 
 _View = TypeVar("_View", bound=Callable[..., Any])
 _reading: ContextVar[bool] = ContextVar("reading", default=False)

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from flask import Flask, Response, current_app, g, request
 from flask_babel import lazy_gettext
 
+from integrations.platforms.base import origin
 from lti_app.errors import AppError
 
 CSP = {
@@ -41,9 +42,11 @@ def allow_form_posts_to(url: str) -> None:
 
 
 def origin_of(url: str) -> str:
-    """scheme://host[:port] of a URL; "" when it has none."""
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc}" if parts.scheme and parts.netloc else ""
+    """scheme://host[:port] of a URL as a browser writes it (punycode, lower case); "" when it has none."""
+    try:
+        return origin(url)
+    except (ValueError, UnicodeError):
+        return ""
 
 
 def is_origin(value: str) -> bool:
@@ -55,7 +58,8 @@ def is_origin(value: str) -> bool:
             and bool(parts.hostname)
             and "@" not in parts.netloc
             and value == f"{parts.scheme}://{parts.netloc}"
-            and all(c.isalnum() or c in ".-:[]*" for c in parts.netloc)
+            and value.isascii()
+            and all(c.isalnum() or c in ".-:[]_" for c in parts.netloc)
         )
     except ValueError:
         return False
@@ -97,6 +101,8 @@ def app_view() -> Any:
 
 
 def _headers(response: Response) -> Response:
+    if "frame_origins" not in g and response.status_code >= 400:
+        allow_framing(current_app.extensions["public_frame_origins"]())
     frames = " ".join(["'self'", *g.get("frame_origins", [])])
     forms = " ".join(["'self'", *g.get("form_targets", [])])
     policy = "; ".join(f"{name} {value}" for name, value in CSP.items())

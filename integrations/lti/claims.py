@@ -37,6 +37,7 @@ VERSION = "1.3.0"
 _LOCALE = re.compile(r"[A-Za-z]{2,8}(?:[-_][A-Za-z0-9]{1,8}){0,4}")
 _TARGETS = frozenset({"frame", "iframe", "window"})
 _MOST_CHILDREN = 50
+_LONGEST_NAME = 255
 
 
 class _Claims(Schema):
@@ -161,9 +162,7 @@ def parse_launch(claims: Mapping[str, Any], *, platform: Platform) -> Launch:
         target_link_uri=loaded["target_link_uri"],
         roles=roles,
         sub=loaded["sub"],
-        name=platform.person_name(
-            loaded["given_name"], loaded["family_name"], loaded["name"], _locale(loaded)
-        ),
+        name=_person_name(loaded, platform),
         email=loaded["email"] if "@" in (loaded["email"] or "") else None,
         locale=_locale(loaded),
         sis_id=(loaded["lis"] or {}).get("person_sourcedid"),
@@ -218,6 +217,11 @@ def _require_for(message_type: MessageType, loaded: Mapping[str, Any]) -> None:
         raise BadMessage("missing-claim", "resource_link")
     if message_type is MessageType.SUBMISSION_REVIEW and loaded["for_user"] is None:
         raise BadMessage("missing-claim", "for_user")
+
+
+def _person_name(loaded: Mapping[str, Any], platform: Platform) -> str | None:
+    name = platform.person_name(loaded["given_name"], loaded["family_name"], loaded["name"], _locale(loaded))
+    return name[:_LONGEST_NAME] if name else None
 
 
 def _ags(ags: Mapping[str, Any]) -> AgsEndpoint | None:

@@ -198,9 +198,13 @@ def timestamp_text(moment: datetime) -> str:
 
 
 def origin(url: str) -> str:
-    """Scheme, host and port of a URL as a browser writes an origin."""
+    """Scheme, host and port of a URL as a browser writes an origin; ValueError for a host that has no name in
+    the DNS (RFC 3490)."""
     parts = urlsplit(base_url(url))
-    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+    name = parts.hostname or ""
+    if not name.isascii():
+        name = name.encode("idna").decode("ascii")
+    host = f"[{name}]" if ":" in name else name
     default = {"http": 80, "https": 443}[parts.scheme]
     return f"{parts.scheme}://{host}" + (f":{parts.port}" if parts.port not in (None, default) else "")
 

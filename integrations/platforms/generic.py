@@ -13,4 +13,6 @@ class Generic(Platform):
     title: ClassVar[str] = "LTI 1.3"
     # AGS has no words for a column that is not shown yet; an LMS that uses these means what Canvas means by
     # them (gradebook_services.rb, "This assignment is still unpublished").
-    words: ClassVar[tuple[tuple[int, str, Outcome], ...]] = ((422, "unpublished", Outcome.WAITING_FOR_PUBLISH),)
+    words: ClassVar[tuple[tuple[int, str, Outcome], ...]] = (
+        (422, "unpublished", Outcome.WAITING_FOR_PUBLISH),
+    )

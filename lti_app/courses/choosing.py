@@ -88,7 +88,7 @@ def _catalogue(values: dict[str, str]) -> str:
     words = "".join(c for c in values["q"] if c.isprintable())[:LONGEST_SEARCH].strip()
     stage = Stage(values["stage"]) if values["stage"] in set(Stage) else None
     kind = CourseKind(values["kind"]) if values["kind"] in set(CourseKind) else None
-    page = int(values["page"]) if values["page"].isascii() and values["page"].isdigit() else 1
+    page = max(1, request.args.get("page", 1, type=int))
     found = queries.catalogue(words, stage, kind, min(page, 100_000))
     placement = access.link_placement()
     return render_template(

@@ -6,15 +6,15 @@ from pathlib import Path
 
 import click
 from flask import current_app
-from flask.cli import AppGroup
 from sqlalchemy import func, select
 
 from lti_app.courses.imports import import_packs, store_media
 from lti_app.courses.models import Course, Lesson
 from lti_app.courses.packs import BadPacks, read_packs
+from lti_app.errors import OperatorGroup
 from lti_app.extensions import db
 
-group = AppGroup("courses", help="The catalogue of courses.")
+group = OperatorGroup("courses", help="The catalogue of courses.")
 
 
 @group.command("import")

@@ -10,6 +10,7 @@ from lti_app.courses.projection import project_link, project_person
 from lti_app.courses.queries import course_by_slug, placement_of
 from lti_app.courses.services import Learner, insert_into, locked_progress, settle
 from lti_app.extensions import db
+from lti_app.gradebook.services import column_of, drop_unsent
 
 
 def place_by_parameter(link_pk: int, slug: str) -> Placement | None:
@@ -30,8 +31,12 @@ def place_by_parameter(link_pk: int, slug: str) -> Placement | None:
 def place(link_pk: int, course: Course, counts: Counts) -> None:
     """Let a link show `course` and its column count `counts`, and bring its cells up to date.
 
-    Scores that were sent for another course are not taken back.
+    Scores that were sent for another course are not taken back; those that were not sent yet never are.
     """
+    before = placement_of(link_pk)
+    column = column_of(link_pk)
+    if before is not None and before.course_id != course.id and column is not None:
+        drop_unsent(column)
     upsert = insert_into(Placement).values(resource_link_pk=link_pk, course_id=course.id, counts=counts)
     db.session.execute(
         upsert.on_conflict_do_update(

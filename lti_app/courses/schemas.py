@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterable
 from decimal import Decimal, InvalidOperation
 from typing import Any
@@ -31,13 +32,19 @@ def _one_line(value: str) -> None:
         raise ValidationError("Must be one line.")
 
 
+def _storable(value: str) -> None:
+    """Control characters and lone surrogates: databases refuse some of them, terminals obey others."""
+    if any(unicodedata.category(c) in ("Cc", "Cs") and c not in "\n\r\t" for c in value):
+        raise ValidationError("Must not contain control characters.")
+
+
 def _line(longest: int, **more: Any) -> fields.String:
-    checks = [validate.Length(1, longest), _not_blank, _one_line]
+    checks = [validate.Length(1, longest), _not_blank, _one_line, _storable]
     return fields.String(**{"required": True, "validate": checks, **more})
 
 
 def _text(longest: int, **more: Any) -> fields.String:
-    return fields.String(validate=[validate.Length(1, longest), _not_blank], **more)
+    return fields.String(validate=[validate.Length(1, longest), _not_blank, _storable], **more)
 
 
 def _one_of(enum: Any, **more: Any) -> fields.Enum[Any]:

@@ -74,7 +74,7 @@ def load_yaml(text: str, first_line: int = 1) -> Document:
         raise BadYaml(line, "not valid YAML: a character that is not allowed") from error
     except RecursionError as error:
         raise BadYaml(first_line, "not valid YAML: nested too deeply") from error
-    except ValueError as error:  # a number or date that Python cannot hold
+    except (ValueError, LookupError, AttributeError) as error:  # a value that is not what its tag says
         raise BadYaml(first_line, f"not valid YAML: {error}") from error
 
 

@@ -5,21 +5,21 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from datetime import date, datetime
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any
 
 import click
-from flask.cli import AppGroup
 
 from lti_app.credits import queries, rulebook, services
 from lti_app.credits.models import Category, SourceKind
 from lti_app.credits.queries import Difference
 from lti_app.credits.rulebook import RuleRefused
 from lti_app.credits.rules import Rule
+from lti_app.errors import OperatorGroup
 from lti_app.extensions import db, start_as_reader
 
-group = AppGroup("credits", help="The credit bank: audit and rules.")
-rules = AppGroup("rules", help="What earns how much: data with validity. Rules are ended, never edited.")
+group = OperatorGroup("credits", help="The credit bank: audit and rules.")
+rules = OperatorGroup("rules", help="What earns how much: data with validity. Rules are ended, never edited.")
 group.add_command(rules)
 
 
@@ -33,7 +33,7 @@ class Hundredths(click.ParamType[int]):
             return value
         try:
             amount = Decimal(value) * 100
-        except InvalidOperation:
+        except ArithmeticError:
             self.fail(f"{value!r} is not a number", param, ctx)
         if not amount.is_finite() or amount != amount.to_integral_value() or not 0 <= amount <= 10**9:
             self.fail(f"{value!r} is not a number of 0 or more with at most two decimals", param, ctx)

@@ -8,13 +8,14 @@ from contextlib import contextmanager
 from datetime import datetime, timedelta
 
 from flask import current_app
-from sqlalchemy import Update, event, or_, select, update
+from sqlalchemy import ColumnElement, Update, event, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from lti_app.delivery.models import DeliverySlot
 from lti_app.extensions import db, start_as_reader
 
 FIRST_WAIT = 5.0
+LONGEST_LEASE = 600.0
 LONGEST_WAIT = 15 * 60.0
 _WAKING = "wakes_delivery"
 
@@ -24,11 +25,7 @@ def take_slot(registration_id: int, holder: str, now: datetime, seconds: float) 
     worker has it or its circuit is open. One conditional upsert, so that two workers cannot both win."""
     insert = sqlite.insert if db.engine.dialect.name == "sqlite" else postgresql.insert
     until = now + timedelta(seconds=seconds)
-    free = or_(
-        DeliverySlot.lease_until.is_(None),
-        DeliverySlot.lease_until <= now,
-        DeliverySlot.holder == holder,
-    )
+    free = or_(is_free(now), DeliverySlot.holder == holder)
     callable_now = or_(DeliverySlot.blocked_until.is_(None), DeliverySlot.blocked_until <= now)
     taken = db.session.scalar(
         insert(DeliverySlot)
@@ -41,6 +38,12 @@ def take_slot(registration_id: int, holder: str, now: datetime, seconds: float) 
         .returning(DeliverySlot.registration_id)
     )
     return taken is not None
+
+
+def is_free(now: datetime) -> ColumnElement[bool]:
+    """No lease, one that has run out, or one that a clock far ahead of ours wrote."""
+    until = DeliverySlot.lease_until
+    return or_(until.is_(None), until <= now, until > now + timedelta(seconds=LONGEST_LEASE))
 
 
 def renew_slot(registration_id: int, holder: str, now: datetime, seconds: float) -> bool:

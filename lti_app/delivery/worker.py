@@ -26,7 +26,7 @@ from lti_app.clock import utc_now
 from lti_app.delivery.services import reading, record_failure, release_slot, renew_slot, take_slot
 from lti_app.extensions import db, start_as_reader
 
-LEASE_SECONDS = 60.0
+LEASE_SECONDS = 90.0
 TURN_SECONDS = 5.0
 LOOK_SECONDS = 1.0
 TROUBLE_SECONDS = 5.0

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any, cast
 
 import structlog
-from sqlalchemy import String, Table, bindparam, case, select, update
+from sqlalchemy import String, Table, bindparam, case, update
 
 from integrations.terms import Outcome
 from lti_app.clock import utc_now
@@ -17,6 +17,7 @@ from lti_app.extensions import db
 from lti_app.gradebook.models import LineItem, Score, ScoreState
 from lti_app.gradebook.policy import STEPS, wait_after
 from lti_app.gradebook.sending import Done, Sender
+from lti_app.gradebook.services import lock_rows
 
 _SCORE = cast(Table, Score.__table__)
 _WHOLE_COLUMN = [outcome for outcome, step in STEPS.items() if step.whole_column]
@@ -31,9 +32,10 @@ def write_outcomes(turn: Turn, sender: Sender, done: Sequence[Done]) -> bool:
     """
     now = utc_now()
     held = turn.renew(now)
+    if held:
+        _write_columns(sender)  # before the scores: a launch that brings an address goes the same way
     _lock(done)
     if held:
-        _write_columns(sender)
         _write_scores(done, now)
         _write_health(turn, sender, done, now)
     else:
@@ -49,20 +51,16 @@ def write_outcomes(turn: Turn, sender: Sender, done: Sequence[Done]) -> bool:
 
 
 def _lock(done: Sequence[Done]) -> None:
-    """Take the rows in the order of their ids, as everybody does who takes several: no deadlocks."""
-    ids = [one.job.id for one in done]
-    db.session.execute(select(Score.id).where(Score.id.in_(ids)).order_by(Score.id).with_for_update())
+    lock_rows(Score.id.in_([one.job.id for one in done]))
 
 
 def _free_columns(done: Sequence[Done], now: datetime) -> None:
     """What held a whole column has passed when one of it was sent: nobody in it waits for the rest."""
     passed = {one.job.column.id for one in done if _is_sent(one) and one.job.outcome in _WHOLE_COLUMN}
     for column_id in sorted(passed):
-        db.session.execute(
-            update(Score)
-            .where(Score.line_item_id == column_id, Score.outcome.in_(_WHOLE_COLUMN))
-            .values(state=ScoreState.WAITING, due_at=now)
-        )
+        held = (Score.line_item_id == column_id) & Score.outcome.in_(_WHOLE_COLUMN)
+        lock_rows(held)
+        db.session.execute(update(Score).where(held).values(state=ScoreState.WAITING, due_at=now))
         db.session.commit()
 
 
@@ -71,7 +69,7 @@ def _is_sent(done: Done) -> bool:
 
 
 def _write_columns(sender: Sender) -> None:
-    for column_id, url in sender.found.items():
+    for column_id, url in sorted(sender.found.items()):
         db.session.execute(
             update(LineItem).where(LineItem.id == column_id, LineItem.url.is_(None)).values(url=url)
         )

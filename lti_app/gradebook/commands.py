@@ -7,15 +7,15 @@ import threading
 
 import click
 from flask import current_app
-from flask.cli import AppGroup
 
 from lti_app.clock import utc_now
 from lti_app.delivery.services import reading
 from lti_app.delivery.worker import EmbeddedWorker, drain
+from lti_app.errors import OperatorGroup
 from lti_app.gradebook.delivery import deliver
 from lti_app.gradebook.queries import QueueFacts, queue_facts
 
-group = AppGroup("gradebook", help="Scores and their delivery to the LMSs.")
+group = OperatorGroup("gradebook", help="Scores and their delivery to the LMSs.")
 
 
 @group.command("deliver")

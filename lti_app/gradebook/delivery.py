@@ -14,7 +14,7 @@ from sqlalchemy import or_, select
 from integrations.platforms.registry import platform_for
 from lti_app.clock import utc_now
 from lti_app.delivery.models import DeliverySlot
-from lti_app.delivery.services import reading
+from lti_app.delivery.services import is_free, reading
 from lti_app.delivery.worker import Turn
 from lti_app.extensions import db, platform_services
 from lti_app.gradebook.bookkeeping import write_outcomes
@@ -47,7 +47,7 @@ class ScoreDelivery:
             .outerjoin(slot, slot.registration_id == Registration.id)
             .where(
                 Registration.status == RegistrationStatus.ACTIVE,
-                or_(slot.lease_until.is_(None), slot.lease_until <= now),
+                is_free(now),
                 or_(slot.blocked_until.is_(None), slot.blocked_until <= now),
             )
             .subquery()

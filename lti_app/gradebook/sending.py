@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -20,6 +21,8 @@ log = structlog.get_logger()
 
 # The platform's clock may be ahead of ours: with each refusal of our time we claim a later one (seconds).
 LATER = (0, 2, 30, 300)
+# A slow platform is not asked again within one lease: a token and a post may take 30 s each.
+TRY_SECONDS = 10.0
 # With these the platform speaks of itself and not of this score: it gets a rest at once.
 _OVERLOADED = frozenset({403, 408, 425, 429, 503})
 MOST_FAILURES = 3
@@ -121,11 +124,12 @@ class Sender:
             return Done(job, ScoreAnswer(Outcome.MISCONFIGURED, detail="internal-error"))
 
     def _post(self, job: Job, url: str) -> Done:
+        until = time.monotonic() + TRY_SECONDS
         for later in LATER:
             now = utc_now() + timedelta(seconds=later)
             body = self.platform.score_body(job.score, sent=job.sent, now=now)
             answer = self.platform.classify(self.ags.post_score(self.access, url, body))
-            if answer.outcome is not Outcome.FRESH_TIMESTAMP:
+            if answer.outcome is not Outcome.FRESH_TIMESTAMP or time.monotonic() > until:
                 break
         return Done(job, answer, datetime.fromisoformat(body["timestamp"]))
 

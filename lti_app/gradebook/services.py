@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
 
-from sqlalchemy import or_, select, update
+from sqlalchemy import ColumnElement, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from integrations.lti.ags import SCOPE_LINE_ITEM
@@ -35,7 +35,7 @@ def column_for(
     None when the link has no column and none may be made: on most platforms the teacher decides that by
     embedding the link with or without grades. A column that appears later, or moves, is taken over.
     """
-    column = _column_of(link)
+    column = column_of(link.id)
     if column is None:
         if link.line_item_url is None and not _may_create(link, registration):
             return None
@@ -51,7 +51,7 @@ def column_for(
             )
             .on_conflict_do_nothing(index_elements=["resource_link_pk"])
         )
-        return _column_of(link)
+        return column_of(link.id)
     if link.line_item_url is not None:
         _take_over(column, link.line_item_url)
     elif column.url is None:
@@ -107,17 +107,14 @@ def set_score(
 
 
 def lock_scores(cells: Collection[tuple[int, int]]) -> None:
-    """Take the rows of these cells (line item id, login) before several of them are set.
-
-    In the order of their ids, as the delivery takes them: otherwise the two could wait for each other.
-    """
+    """Take the rows of these cells (line item id, login) before several of them are set."""
     columns, logins = {column for column, _ in cells}, {login for _, login in cells}
-    db.session.execute(
-        select(Score.id)
-        .where(Score.line_item_id.in_(columns), Score.lti_user_pk.in_(logins))
-        .order_by(Score.id)
-        .with_for_update()
-    )
+    lock_rows(Score.line_item_id.in_(columns) & Score.lti_user_pk.in_(logins))
+
+
+def lock_rows(which: ColumnElement[bool]) -> None:
+    """Take these scores in the order of their ids, as everybody does who takes several: no deadlocks."""
+    db.session.execute(select(Score.id).where(which).order_by(Score.id).with_for_update())
 
 
 def retry(score: Score, registration: Registration) -> bool:
@@ -134,9 +131,26 @@ def retry(score: Score, registration: Registration) -> bool:
     if score.outcome is not None and STEPS[score.outcome].whole_column:
         again = (Score.line_item_id == score.line_item_id) & (Score.outcome == score.outcome)
     values = {"state": ScoreState.WAITING, "due_at": utc_now(), "attempts": 0, "outcome": None, "detail": ""}
+    lock_rows(again)
     db.session.execute(update(Score).where(again).values(values))
     wake_after_commit()
     return True
+
+
+def drop_unsent(column: LineItem) -> None:
+    """What the LMS was not told yet was meant for something else: leave it untold until it has a new value."""
+    unsent = (Score.line_item_id == column.id) & (Score.sent_revision < Score.revision)
+    lock_rows(unsent)
+    db.session.execute(
+        update(Score)
+        .where(unsent)
+        .values(state=ScoreState.WAITING, due_at=None, attempts=0, outcome=None, detail="")
+    )
+
+
+def column_of(link_pk: int) -> LineItem | None:
+    """Our row for a link's column, if there is one yet."""
+    return db.session.scalar(select(LineItem).where(LineItem.resource_link_pk == link_pk))
 
 
 def _take_over(column: LineItem, url: str) -> None:
@@ -145,6 +159,7 @@ def _take_over(column: LineItem, url: str) -> None:
     before, column.url = column.url, url
     if before == url:
         return
+    lock_rows(Score.line_item_id == column.id)
     if before is None:
         waiting = update(Score).where(Score.line_item_id == column.id, Score.state != ScoreState.SENT)
         db.session.execute(waiting.values(state=ScoreState.WAITING, due_at=utc_now(), attempts=0))
@@ -183,10 +198,6 @@ def _anew() -> dict[str, Any]:
         "outcome": None,
         "detail": "",
     }
-
-
-def _column_of(link: ResourceLink) -> LineItem | None:
-    return db.session.scalar(select(LineItem).where(LineItem.resource_link_pk == link.id))
 
 
 def _insert(model: type[LineItem] | type[Score]) -> Any:

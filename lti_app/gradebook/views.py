@@ -14,7 +14,7 @@ from lti_app.launches.current import current_launch, require_context, require_st
 bp = Blueprint("gradebook", __name__)
 
 
-@bp.post("/scores/<int:score_id>/retry")
+@bp.post("/scores/<int(max=9223372036854775807):score_id>/retry")
 def retry(score_id: int) -> Response:
     """Try again now; the class page then shows it on its way."""
     require_staff()

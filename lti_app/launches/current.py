@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
@@ -10,6 +11,7 @@ from flask import Flask, Request, g, redirect, request, url_for
 from flask.sessions import SecureCookieSessionInterface
 from flask_babel import gettext, lazy_gettext
 from sqlalchemy import bindparam, select, update
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import joinedload
 
 from integrations.terms import CourseRole
@@ -17,6 +19,7 @@ from lti_app.clock import utc_now
 from lti_app.errors import LaunchRefused, NotAllowed
 from lti_app.extensions import db
 from lti_app.launches.models import LaunchSession
+from lti_app.registrations.models import RegistrationStatus
 from lti_app.roster.models import Context, LtiUser, Person, PersonKind, Right
 from lti_app.security import allow_framing, app_view
 
@@ -74,9 +77,10 @@ def current_person() -> Person:
 
 
 def require_staff() -> LaunchSession:
-    """The current launch if its course role is teacher or assistant. Raises NotAllowed otherwise."""
+    """The current launch if its course role is teacher or assistant. Raises NotAllowed otherwise, also for a
+    teacher whom the platform does not name (no `sub`): nobody could say later who it was."""
     launch = current_launch()
-    if not launch.role.is_staff or launch.is_test_user:
+    if not launch.role.is_staff or launch.is_test_user or launch.lti_user_pk is None:
         raise NotAllowed(lazy_gettext("这一页只对班级老师开放。"))
     return launch
 
@@ -159,6 +163,8 @@ def _find(key: str, incoming: Request) -> LaunchSession:
     now = utc_now()
     if launch is None or launch.expires_at <= now or launch.last_seen_at + IDLE <= now:
         raise session_gone()
+    if launch.registration.status is not RegistrationStatus.ACTIVE:
+        raise session_gone()
     if launch.cookie_hash and hashed(incoming.cookies.get(COOKIE, "")) != launch.cookie_hash:
         raise LaunchRefused(
             "GY-SESSION-ELSEWHERE",
@@ -177,7 +183,8 @@ def _see(launch: LaunchSession) -> None:
     if request.method not in ("GET", "HEAD") or getattr(app_view(), "writes", False):
         launch.last_seen_at = now
         return
-    with db.engine.begin() as connection:
+    # A page that only reads does not fail because the database is busy: the next page notes it.
+    with suppress(OperationalError), db.engine.begin() as connection:
         connection.execute(
             update(LaunchSession).where(LaunchSession.id == launch.id).values(last_seen_at=now)
         )
@@ -187,6 +194,7 @@ def _must_say_who(launch: LaunchSession) -> bool:
     return (
         launch.person_id is None
         and launch.lti_user_pk is not None
+        and launch.context_pk is not None
         and not launch.is_test_user
         and launch.role is CourseRole.LEARNER
     )

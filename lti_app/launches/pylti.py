@@ -15,7 +15,7 @@ from flask import Request
 from pylti1p3.contrib.flask import FlaskMessageLaunch, FlaskOIDCLogin, FlaskRequest
 from pylti1p3.cookie import CookieService
 from pylti1p3.deployment import Deployment as PyltiDeployment
-from pylti1p3.exception import LtiException
+from pylti1p3.exception import LtiException, OIDCException
 from pylti1p3.registration import Registration as PyltiRegistration
 from pylti1p3.session import SessionService
 from pylti1p3.tool_config import ToolConfAbstract
@@ -112,9 +112,7 @@ class Login(FlaskOIDCLogin):
         """(address at the platform, state, nonce). Raises LaunchRefused for an unknown platform."""
         try:
             url = self._prepare_redirect_url(redirect_uri)
-        except LtiException as error:
-            raise refused("login-incomplete") from error
-        except Exception as error:  # the library raises bare OIDCException(Exception) for an unknown platform
+        except OIDCException as error:  # no registration: everything else the schema has checked
             raise refused("unknown-platform") from error
         base = self._registration.get_auth_login_url()
         assert base is not None
@@ -179,7 +177,9 @@ class StrictLaunch(FlaskMessageLaunch):
             policy=address_policy(self.row),
             now=utc_now(),
         )
-        if not hmac.compare_digest(str(claims.get("nonce", "")).encode(), self.login.nonce.encode()):
+        if not hmac.compare_digest(
+            str(claims.get("nonce", "")).encode("utf-8", "replace"), self.login.nonce.encode()
+        ):
             raise BadMessage("wrong-nonce")
         self._jwt = {"body": cast(Any, claims)}
         return self

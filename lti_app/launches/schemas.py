@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import unicodedata
+
 from marshmallow import EXCLUDE, Schema, fields, post_load, validate
 
 from lti_app.roster.models import PersonKind
 
 _ID = validate.Length(1, 255)
+_DIRECTIONS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+
+
+def _readable(value: str) -> None:
+    """Refuse what a name has no use for: control characters, lone surrogates, changes of direction."""
+    if any(unicodedata.category(c) in ("Cc", "Cs") or c in _DIRECTIONS for c in value):
+        raise validate.ValidationError("unreadable characters")
 
 
 class LoginSchema(Schema):
@@ -46,7 +55,7 @@ class WhoSchema(Schema):
 
     person = fields.Integer(load_default=None)
     kind = fields.Enum(PersonKind, by_value=True, load_default=None)
-    label = fields.String(load_default="", validate=validate.Length(0, 20))
+    label = fields.String(load_default="", validate=[validate.Length(0, 20), _readable])
 
 
 class LanguageSchema(Schema):

@@ -66,6 +66,8 @@ def begin_login(
 
 def find_login(state: str) -> LoginState | None:
     """A login that is under way and not expired, left in place."""
+    if not _is_state(state):
+        return None
     return db.session.scalar(
         select(LoginState).where(LoginState.state == state, LoginState.expires_at > utc_now())
     )
@@ -73,10 +75,17 @@ def find_login(state: str) -> LoginState | None:
 
 def take_login(state: str) -> LoginState | None:
     """Take a login out of the table: of several that show the same state, one gets it."""
+    if not _is_state(state):
+        return None
     login = db.session.scalar(_TAKE, {"state": state})
     if login is not None:
         db.session.expunge(login)
     return login if login is not None and login.expires_at > utc_now() else None
+
+
+def _is_state(state: str) -> bool:
+    """Ours are plain ASCII; PostgreSQL would not even look for a NUL."""
+    return state.isascii() and state.isprintable()
 
 
 def registration_of(login: LoginState) -> Registration | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 import secrets
+from collections.abc import Sequence
 from typing import Any
 
 from flask import Blueprint, current_app, g, redirect, render_template, request, url_for
@@ -12,14 +13,14 @@ from marshmallow import ValidationError
 
 from integrations.terms import CourseRole, Launch, MessageType
 from lti_app.errors import LaunchRefused
-from lti_app.extensions import cache, db, start_as_reader, writes
+from lti_app.extensions import db, start_as_reader, writes
 from lti_app.launches import services
 from lti_app.launches.current import CHINESE, COOKIE, ENGLISH, current_launch, hashed
 from lti_app.launches.pylti import Login, StrictLaunch
 from lti_app.launches.refusals import refused
 from lti_app.launches.schemas import LanguageSchema, LaunchSchema, LoginSchema, WhoSchema
 from lti_app.registrations.models import Registration
-from lti_app.registrations.services import active_frame_origins
+from lti_app.registrations.services import known_frame_origins
 from lti_app.roster.models import Audience, Person
 from lti_app.roster.services import (
     family_of,
@@ -36,17 +37,13 @@ inside_bp = Blueprint("launches", __name__)
 
 STATE_COOKIE = "gongyu-login-"
 PROOF_COOKIE = "gongyu-cookies"
-FRAME_ORIGINS_SECONDS = 60
+MAX_FAMILY = 12
 
 
 @lti_bp.before_request
-def framable_by_all() -> None:
-    """Until a launch is known, any connected LMS may frame what we answer (errors above all)."""
-    origins = cache.get("frame-origins")
-    if origins is None:
-        origins = active_frame_origins()
-        cache.set("frame-origins", origins, timeout=FRAME_ORIGINS_SECONDS)
-    allow_framing(origins)
+def framable() -> None:
+    """Until a launch is known, any connected LMS may frame what we answer."""
+    allow_framing(known_frame_origins())
 
 
 @lti_bp.route("/login", methods=["GET", "POST"])
@@ -144,13 +141,16 @@ def who() -> Any:
     if user is None or context is None or current.is_test_user or current.role is not CourseRole.LEARNER:
         return redirect(url_for("courses.home"))
     families = context.audience is Audience.FAMILIES
+    if not families and (context.audience is not None or current.person_id is not None):
+        return redirect(url_for("courses.home"))  # the teacher has said it, or this login has, once
     family = family_of(user) if families else []
     if request.method == "GET":
         return render_template("launches/who.html", families=families, family=family, problem=None)
-    values = WhoSchema().load(request.form)
-    chosen = _chosen(values, family)
+    chosen = _chosen(family)
     if chosen is None:
         problem = gettext("请先选一位，或写下称呼并选择身份。") if families else gettext("请先选择一项。")
+        if len(family) >= MAX_FAMILY:
+            problem = gettext("这个账号的家人已经够多了，请从上面选一位。")
         return render_template("launches/who.html", families=families, family=family, problem=problem), 422
     current.person_id = chosen.id
     db.session.commit()
@@ -160,15 +160,21 @@ def who() -> Any:
 @inside_bp.post("/language")
 def set_language() -> Any:
     """Show this launch's pages in the other language and go back to the page."""
-    values = LanguageSchema().load(request.form)
+    values = LanguageSchema().load(request.form.to_dict())
     current_launch().locale = CHINESE if values["locale"] == "zh" else ENGLISH
     db.session.commit()
     home = url_for("courses.home")
     # Only back to a page of the same launch: `next` comes from outside.
-    return redirect(values["next"] if values["next"].startswith(home) else home, 303)
+    own = values["next"].startswith(home) and values["next"].isprintable()
+    return redirect(values["next"] if own else home, 303)
 
 
-def _chosen(values: dict[str, Any], family: Any) -> Person | None:
+def _chosen(family: Sequence[Person]) -> Person | None:
+    """The person that the form names, made when new; None when it names nobody."""
+    try:
+        values = WhoSchema().load(request.form.to_dict())
+    except ValidationError:
+        return None
     current = current_launch()
     assert current.lti_user is not None
     assert current.context is not None
@@ -177,7 +183,7 @@ def _chosen(values: dict[str, Any], family: Any) -> Person | None:
         return state_kind(user, current.context, values["kind"]) if values["kind"] else None
     person = next((p for p in family if p.id == values["person"]), None)
     label = values["label"].strip()
-    if person is None and values["kind"] and label:
+    if person is None and values["kind"] and label and len(family) < MAX_FAMILY:
         person = person_of(user, values["kind"], label)
     if person is not None:
         user.last_person_id = person.id

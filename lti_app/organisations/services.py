@@ -21,7 +21,7 @@ def school_named(name: str, *, district: str, time_zone: str = "Asia/Shanghai") 
     """The school of that name in that district; both are made when new. Raises UnknownTimeZone."""
     try:
         ZoneInfo(time_zone)
-    except (ZoneInfoNotFoundError, ValueError) as error:
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
         raise UnknownTimeZone(time_zone) from error
     home = db.session.scalar(select(District).where(District.name == district))
     if home is None:

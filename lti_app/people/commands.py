@@ -5,13 +5,13 @@ from __future__ import annotations
 import getpass
 
 import click
-from flask.cli import AppGroup
 
+from lti_app.errors import OperatorGroup
 from lti_app.extensions import db
 from lti_app.people import services
 from lti_app.roster.models import Right
 
-group = AppGroup("people", help="Find people and give them rights.")
+group = OperatorGroup("people", help="Find people and give them rights.")
 RIGHT = click.Choice([str(right) for right in Right])
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import click
-from flask.cli import AppGroup
 
 from integrations.platforms.registry import KINDS
+from lti_app.errors import OperatorGroup
 from lti_app.extensions import db
 from lti_app.organisations.services import UnknownTimeZone, school_named
 from lti_app.registrations import keys
@@ -19,8 +19,8 @@ from lti_app.registrations.services import (
     set_status,
 )
 
-group = AppGroup("platforms", help="Connect LMS platforms.")
-keys_group = AppGroup("keys", help="The tool's own RSA keys.")
+group = OperatorGroup("platforms", help="Connect LMS platforms.")
+keys_group = OperatorGroup("keys", help="The tool's own RSA keys.")
 
 
 @group.command("add")

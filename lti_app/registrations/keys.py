@@ -58,8 +58,10 @@ def add_key() -> ToolKey:
     pem = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-    public = {**json.loads(jwk.export_public()), "kid": jwk.thumbprint(), "alg": "RS256", "use": "sig"}
-    row = ToolKey(kid=jwk.thumbprint(), private_key_encrypted=_fernet().encrypt(pem), public_jwk=public)
+    # A letter first: an operator types kids, and a thumbprint may begin like an option, with "-".
+    kid = f"k{jwk.thumbprint()}"
+    public = {**json.loads(jwk.export_public()), "kid": kid, "alg": "RS256", "use": "sig"}
+    row = ToolKey(kid=kid, private_key_encrypted=_fernet().encrypt(pem), public_jwk=public)
     db.session.add(row)
     return row
 

@@ -12,11 +12,13 @@ from sqlalchemy.orm import joinedload
 from integrations.platforms.base import EndpointsNeeded
 from integrations.platforms.registry import platform_for
 from integrations.terms import AddressPolicy, Endpoints, ServiceAccess
-from lti_app.extensions import db
+from lti_app.extensions import cache, db
 from lti_app.organisations.models import School
 from lti_app.registrations.keys import signing_key
 from lti_app.registrations.models import Deployment, Registration, RegistrationStatus
 from lti_app.security import is_origin
+
+FRAME_ORIGINS_SECONDS = 60
 
 
 class RegistrationRefused(ValueError):
@@ -117,8 +119,16 @@ def find_deployment(registration_id: int, deployment_id: str) -> Deployment | No
     )
 
 
-def active_frame_origins() -> list[str]:
-    """All origins that may frame pages which belong to no launch (errors before a launch is known)."""
+def known_frame_origins() -> list[str]:
+    """All origins that may frame pages which belong to no launch (errors, above all); a minute old at most."""
+    origins: list[str] | None = cache.get("frame-origins")
+    if origins is None:
+        origins = _active_frame_origins()
+        cache.set("frame-origins", origins, timeout=FRAME_ORIGINS_SECONDS)
+    return origins
+
+
+def _active_frame_origins() -> list[str]:
     rows = db.session.scalars(
         select(Registration.frame_origins).where(Registration.status == RegistrationStatus.ACTIVE)
     )
@@ -185,9 +195,17 @@ def _check_addresses(new: NewRegistration, endpoints: Endpoints) -> None:
     for origin in new.frame_origins:
         if not is_origin(origin):
             raise RegistrationRefused(f"--frame-origin {origin!r} must be scheme://host[:port], nothing more")
-    for label, value in (("client id", new.client_id), ("deployment id", new.deployment_id)):
-        if not value.strip() or len(value) > 255:
-            raise RegistrationRefused(f"the {label} must have 1 to 255 characters")
+    for origin in endpoints.frame_origins:
+        if not is_origin(origin):
+            raise RegistrationRefused(f"--url: {origin!r} cannot be used as a frame's origin")
+    for label, value, most in (
+        ("client id", new.client_id, 255),
+        ("deployment id", new.deployment_id, 255),
+        ("issuer", endpoints.issuer, 255),
+        ("name", new.name or "-", 120),
+    ):
+        if not value.strip() or len(value) > most or not value.isprintable():
+            raise RegistrationRefused(f"the {label} must have 1 to {most} printable characters")
 
 
 def _refuse_contradiction(known: Registration, new: NewRegistration, endpoints: Endpoints) -> None:

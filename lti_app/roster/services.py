@@ -9,6 +9,7 @@ from typing import Any, TypeVar, cast
 
 from sqlalchemy import Select, bindparam, select
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import joinedload
 
 from integrations.platforms.registry import platform_for
 from integrations.terms import CourseRole, Launch
@@ -62,13 +63,27 @@ def person_here(user: LtiUser, membership: Membership | None, context: Context |
     if membership is None or context is None:
         return None
     if membership.role is CourseRole.MENTOR:
-        return person_of(user, PersonKind.PARENT)
+        return _only_or_new(user, PersonKind.PARENT)
     if membership.role is not CourseRole.LEARNER:
         return None
     if context.audience is Audience.FAMILIES:
         return db.session.get(Person, user.last_person_id) if user.last_person_id else None
     kind = _kind_by_audience(context.audience) or membership.stated_kind
-    return person_of(user, kind) if kind else None
+    return _only_or_new(user, kind) if kind else None
+
+
+def _only_or_new(user: LtiUser, kind: PersonKind) -> Person:
+    """The person of that kind behind a login. The only named one of a family stays that person, with
+    progress and credits, when the class no longer asks for names."""
+    links = db.session.scalars(
+        select(PersonLink)
+        .join(Person)
+        .where(PersonLink.lti_user_pk == user.id, Person.kind == kind)
+        .options(joinedload(PersonLink.person))
+    ).all()
+    if len(links) == 1:
+        return links[0].person
+    return person_of(user, kind)
 
 
 def person_of(user: LtiUser, kind: PersonKind, label: str | None = None) -> Person:
@@ -105,7 +120,7 @@ def state_kind(user: LtiUser, context: Context, kind: PersonKind) -> Person:
         select(Membership).where(Membership.lti_user_pk == user.id, Membership.context_pk == context.id)
     ).one()
     membership.stated_kind = kind
-    return person_of(user, kind)
+    return _only_or_new(user, kind)
 
 
 def record_guardianships(
@@ -177,13 +192,17 @@ def _link(launch: Launch, context: Context | None) -> ResourceLink | None:
     if launch.sub is None:
         return db.session.scalar(select(ResourceLink).filter_by(**key))
     ags = launch.ags
-    said: dict[str, Any] = {
-        "title": launch.resource_link.title,
-        "line_items_url": ags.line_items_url if ags else None,
-        "line_item_url": ags.line_item_url if ags else None,
-        "ags_scopes": sorted(ags.scopes) if ags else [],
-        "nrps_url": launch.nrps_url,
-    }
+    said: dict[str, Any] = {"title": launch.resource_link.title}
+    # A launch that is silent about a service (some platforms tell it only to some roles) takes nothing away
+    # from what others said; one that speaks of it and leaves something out does.
+    if ags is not None:
+        said |= {
+            "line_items_url": ags.line_items_url,
+            "line_item_url": ags.line_item_url,
+            "ags_scopes": sorted(ags.scopes),
+        }
+    if launch.nrps_url is not None:
+        said["nrps_url"] = launch.nrps_url
     link = _one_or_insert(ResourceLink, key, said)
     _update(link, said)
     return link

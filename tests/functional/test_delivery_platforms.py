@@ -19,7 +19,7 @@ from integrations.terms import Outcome
 from lti_app import create_app
 from lti_app.clock import utc_now
 from lti_app.delivery.services import release_slot, take_slot
-from lti_app.delivery.worker import EmbeddedWorker, Turn, run_once
+from lti_app.delivery.worker import LEASE_SECONDS, EmbeddedWorker, Turn, run_once
 from lti_app.extensions import db
 from lti_app.gradebook.delivery import deliver
 from lti_app.gradebook.models import LineItem, ScoreState
@@ -149,7 +149,7 @@ def test_a_column_is_made_once_and_found_again(clock: Traveller, desk: Desk) -> 
         school.after = die
         desk.pass_once()
     assert len(school.columns) == 1, "made, and then the worker died before it could remember it"
-    clock.shift(61)
+    clock.shift(LEASE_SECONDS + 1)
     desk.drain()
     assert len(school.columns) == 1
     made = school.columns[0]

@@ -17,6 +17,7 @@ from time_machine import Traveller
 from integrations.http import PlatformHttp
 from lti_app import create_app
 from lti_app.clock import utc_now
+from lti_app.delivery.worker import LEASE_SECONDS
 from lti_app.extensions import db
 from lti_app.gradebook.models import ScoreState
 from tests.conftest import settings_for
@@ -40,7 +41,7 @@ STEPS = st.lists(
         st.tuples(st.just("want"), st.sampled_from(USERS), st.integers(0, 100_00)),
         st.tuples(st.just("fault"), st.sampled_from(sorted(FAULTS))),
         st.tuples(st.just("work"), st.sampled_from(["lives", "dies", "is overtaken", "sees a change"])),
-        st.tuples(st.just("wait"), st.sampled_from([1, 30, 61, 4000])),
+        st.tuples(st.just("wait"), st.sampled_from([1, 30, 91, 4000])),
     ),
     min_size=4,
     max_size=25,
@@ -94,7 +95,7 @@ class Story:
         self.school.after = None
 
     def _overtake(self, _: object) -> None:
-        self.clock.shift(61)
+        self.clock.shift(LEASE_SECONDS + 1)
         self.want("u1", (self.wanted.get("u1", 0) + 7_00) % 100_00)
         self.desk.pass_once()
 

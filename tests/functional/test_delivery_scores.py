@@ -14,6 +14,7 @@ from time_machine import Traveller
 from integrations.http import PlatformHttp
 from integrations.terms import GradingProgress, Outcome
 from lti_app import create_app
+from lti_app.delivery.worker import LEASE_SECONDS
 from lti_app.extensions import db
 from lti_app.gradebook.models import ScoreState
 from tests.conftest import settings_for
@@ -86,7 +87,7 @@ def test_a_worker_that_dies_after_sending_repeats_the_same_value(desk: Desk, clo
     assert len(school.posts) == 1
     assert desk.score(score).state is ScoreState.WAITING
     assert desk.drain() == 0, "the dead worker's lease still keeps others out"
-    clock.shift(61)
+    clock.shift(LEASE_SECONDS + 1)
     desk.drain()
     assert [post["scoreGiven"] for post in school.posts] == [60, 60]
     assert desk.score(score).state is ScoreState.SENT
@@ -98,7 +99,7 @@ def test_a_worker_that_lost_its_lease_cannot_leave_an_old_value(desk: Desk, cloc
     score = desk.want(column, given=20_00)
 
     def overtake(_: object) -> None:
-        clock.shift(61)
+        clock.shift(LEASE_SECONDS + 1)
         desk.want(column, given=80_00)
         desk.drain()
 

@@ -19,10 +19,12 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from datetime import UTC, datetime
+from itertools import repeat
 from pathlib import Path
 from statistics import median
 from typing import Any
 
+from tests.databases import new_database
 from tests.load import deliveries, rounds, targets
 from tests.load.client import IN_FLIGHT
 from tests.load.messages import USERS
@@ -48,8 +50,8 @@ def main() -> None:
 
 def run(*, quick: bool) -> dict[str, Any]:
     """All measurements as one report."""
-    how_often, seconds = (3, 1.2) if quick else (5, 3.0)
-    turns, scores = (1, 1000) if quick else (3, 2000)
+    how_often, seconds = (3, 1.0) if quick else (5, 3.0)
+    turns, scores = (2, 500) if quick else (3, 2000)
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="gongyu-bench-")))
         lms = stack.enter_context(targets.platform(folder))
@@ -82,9 +84,9 @@ def _instances(stack: contextlib.ExitStack, lms: targets.Platform) -> list[targe
     databases = {targets.SQLITE: ""}  # the product's own default: a file in its instance folder
     server = os.environ.get("TEST_POSTGRES_URL")
     if server:
-        databases[targets.POSTGRES] = stack.enter_context(targets.postgres_database(server))
+        databases[targets.POSTGRES] = stack.enter_context(new_database(server))
     with ThreadPoolExecutor() as pool:
-        return list(pool.map(lambda item: targets.make_instance(*item, lms), databases.items()))
+        return list(pool.map(targets.make_instance, databases, databases.values(), repeat(lms)))
 
 
 def _tools(

@@ -1,9 +1,11 @@
-"""A browser as far as a launch needs one: kept connections, redirects, cookies. Raw, to leave CPU to the tool."""
+"""A browser as far as a launch needs one: one kept connection, redirects, cookies. Raw, to leave the CPU to
+the tool."""
 
 from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
+from urllib.parse import urlsplit
 
 MOST_REDIRECTS = 5
 
@@ -23,67 +25,48 @@ class Answer:
         return next((value for name, value in self.headers if name == "location"), "")
 
 
-class Connection:
-    """One kept HTTP/1.1 connection to the tool; opened again when the server has closed it."""
-
-    def __init__(self, host: str, port: int) -> None:
-        self.host, self.port = host, port
-        self.streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
-
-    async def request(self, head: str, body: bytes) -> Answer:
-        for last in (False, True):
-            kept = self.streams is not None
-            if self.streams is None:
-                self.streams = await asyncio.open_connection(self.host, self.port)
-            try:
-                return await self._exchange(*self.streams, head, body)
-            except (asyncio.IncompleteReadError, ConnectionError):
-                await self.close()
-                if last or not kept:
-                    raise
-        raise AssertionError("unreachable")
-
-    async def _exchange(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, head: str, body: bytes
-    ) -> Answer:
-        writer.write(head.encode() + body)
-        first, *lines = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")[:-2]
-        headers = [
-            (name.lower(), value.strip()) for name, _, value in (line.partition(":") for line in lines)
-        ]
-        values = dict(headers)
-        answer = Answer(int(first[9:12]), headers, await reader.readexactly(int(values["content-length"])))
-        if values.get("connection", "").lower() == "close":
-            await self.close()
-        return answer
-
-    async def close(self) -> None:
-        if self.streams is not None:
-            self.streams[1].close()
-            self.streams = None
-
-
 @dataclass
 class Browser:
-    """Follows redirects within the tool and keeps its cookies, like a frame in an LMS."""
+    """Follows redirects within the tool at `base` and keeps its cookies, like a frame in an LMS."""
 
-    connection: Connection
     base: str
     cookies: dict[str, str] = field(default_factory=dict)
     path: str = ""
     """Where it is now."""
+    streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
     async def open(self, method: str, path: str, form: bytes = b"", *, site: str = "cross-site") -> Answer:
         """The first answer that is not a redirect within the tool."""
         for _ in range(MOST_REDIRECTS):
             self.path = path
-            answer = await self.connection.request(self._head(method, path, form, site), form)
+            answer = await self._exchange(self._head(method, path, form, site).encode() + form)
             self._keep_cookies(answer)
             target = answer.location.removeprefix(self.base)
             if answer.status not in (302, 303) or not target.startswith("/"):
                 return answer
             method, path, form = "GET", target, b""
         raise LaunchFailed("too many redirects")
+
+    def close(self) -> None:
+        if self.streams is not None:
+            self.streams[1].close()
+            self.streams = None
+
+    async def _exchange(self, message: bytes) -> Answer:
+        if self.streams is None:
+            address = urlsplit(self.base)
+            self.streams = await asyncio.open_connection(address.hostname, address.port)
+        reader, writer = self.streams
+        writer.write(message)
+        first, *lines = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")[:-2]
+        headers = [
+            (name.lower(), value.strip()) for name, _, value in (line.partition(":") for line in lines)
+        ]
+        values = dict(headers)
+        body = await reader.readexactly(int(values["content-length"]))
+        if values.get("connection", "").lower() == "close":
+            self.close()
+        return Answer(int(first[9:12]), headers, body)
 
     def _head(self, method: str, path: str, form: bytes, site: str) -> str:
         lines = [

@@ -1,9 +1,10 @@
-"""The load client: parents who launch, over a fixed number of kept connections, for a bounded time.
+"""The load client: parents who launch, a fixed number of them at a time, for a bounded time.
 
     python -m tests.load.client --base URL --issuer URL --folder FOLDER (--seconds S | --each-once)
 
-Prints one JSON object. Each launch is a browser of its own without cookies; its requests share connections
-with other launches, as behind a proxy. Tokens are signed here, at the same cost for every target.
+Prints one JSON object. Each launch is a browser of its own: without cookies, and with a connection that it
+keeps for its requests. (Connections kept longer stay with the worker that took them, and one worker may take
+them all.) Tokens are signed here, at the same cost for every target.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
-from tests.load.browser import Answer, Browser, Connection, LaunchFailed
+from tests.load.browser import Answer, Browser, LaunchFailed
 from tests.load.messages import USERS, Parent, id_token, load_key, login_form
 
 MOST_SECONDS = 60.0
@@ -38,9 +39,15 @@ class Tool:
     issuer: str
     key: Any
 
-    async def launch(self, connection: Connection, parent: Parent) -> Answer:
-        """A complete launch: login, launch, first page. Raises LaunchFailed."""
-        browser = Browser(connection, self.base)
+    async def launch(self, parent: Parent) -> Answer:
+        """A complete launch in a new browser: login, launch, first page. Raises LaunchFailed."""
+        browser = Browser(self.base)
+        try:
+            return await self._launch(browser, parent)
+        finally:
+            browser.close()
+
+    async def _launch(self, browser: Browser, parent: Parent) -> Answer:
         launch_url = f"{self.base}/lti/launch"
         login = await browser.open("POST", "/lti/login", login_form(parent, self.issuer, launch_url))
         if not login.location.startswith(f"{self.issuer}/auth?"):
@@ -63,37 +70,27 @@ class Tally:
     seconds: list[float] = field(default_factory=list)
     failures: Counter[str] = field(default_factory=Counter)
 
-    async def take_turns(
-        self, tool: Tool, connection: Connection, parents: Iterator[Parent], until: float
-    ) -> None:
+    async def take_turns(self, tool: Tool, parents: Iterator[Parent], until: float) -> None:
         """Launch one parent after the other until the time is over or nobody is left."""
         for parent in parents:
             started = time.monotonic()
             if started >= until:
                 break
             try:
-                await tool.launch(connection, parent)
+                await tool.launch(parent)
                 self.seconds.append(time.monotonic() - started)
             except (LaunchFailed, OSError, EOFError, ValueError, KeyError) as error:
                 self.failures[f"{type(error).__name__}: {error}"[:200]] += 1
-                await connection.close()  # it may hold the rest of an answer
-        await connection.close()
 
 
 async def measure(tool: Tool, *, seconds: float, each_once: bool, in_flight: int) -> dict[str, Any]:
     """Launch with `in_flight` launches at a time; for `seconds`, or until each parent launched once."""
     everyone = [Parent(number) for number in range(USERS)]
     parents = iter(everyone) if each_once else itertools.islice(itertools.cycle(everyone), MOST_LAUNCHES)
-    address = urlsplit(tool.base)
     tally = Tally()
     cpu, started = time.process_time(), time.monotonic()
     until = started + min(MOST_SECONDS if each_once else seconds, MOST_SECONDS)
-    await asyncio.gather(
-        *(
-            tally.take_turns(tool, Connection(str(address.hostname), int(address.port or 80)), parents, until)
-            for _ in range(in_flight)
-        )
-    )
+    await asyncio.gather(*(tally.take_turns(tool, parents, until) for _ in range(in_flight)))
     took = time.monotonic() - started
     done = len(tally.seconds)
     return {

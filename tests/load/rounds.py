@@ -47,8 +47,7 @@ def warm_up(lms: Platform, tools: Sequence[Running]) -> None:
                 raise MeasurementFailed(
                     f"{tool.name}: {result['launches']} of {USERS} first launches in time"
                 )
-        else:
-            _run_client(lms, tool, "--seconds", str(WARM_SECONDS))
+        _run_client(lms, tool, "--seconds", str(WARM_SECONDS))  # long enough to reach both workers
 
 
 def measure(lms: Platform, tools: Sequence[Running], rounds: int, seconds: float) -> dict[str, list[Round]]:

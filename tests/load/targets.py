@@ -10,15 +10,11 @@ import os
 import secrets
 import subprocess
 import sys
-import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import psycopg
 from cryptography.fernet import Fernet
-from psycopg import sql
-from sqlalchemy.engine import make_url
 
 from tests.load.keys import make_keys
 from tests.load.messages import CLIENT_ID, DEPLOYMENT_ID
@@ -124,19 +120,6 @@ def make_instance(name: str, database_url: str, lms: Platform) -> Instance:
         *("--jwks-url", f"{lms.url}/jwks", "--allow-http", "--allow-private-network"),
     )
     return instance
-
-
-@contextlib.contextmanager
-def postgres_database(server_url: str) -> Iterator[str]:
-    """The URL of a new database on that server; dropped at the end."""
-    server = make_url(server_url).set(drivername="postgresql")
-    name = sql.Identifier(f"gongyu_load_{uuid.uuid4().hex[:8]}")
-    with psycopg.connect(server.render_as_string(hide_password=False), autocommit=True) as admin:
-        admin.execute(sql.SQL("CREATE DATABASE {}").format(name))
-        try:
-            yield server.set(database=name.as_string()[1:-1]).render_as_string(hide_password=False)
-        finally:
-            admin.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(name))
 
 
 def flask(instance: Instance, *arguments: str) -> None:

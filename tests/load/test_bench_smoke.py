@@ -8,7 +8,6 @@ from collections.abc import Iterator
 import pytest
 
 from tests.load import deliveries, targets
-from tests.load.browser import Connection
 from tests.load.client import Tool
 from tests.load.messages import Parent, load_key
 from tests.load.rounds import platform_state
@@ -27,14 +26,11 @@ def instance(lms: Platform) -> Instance:
 
 
 def launch(tool: Running, lms: Platform, *numbers: int) -> list[str]:
-    """The first page of each of these parents, one after the other over one connection."""
+    """The first page of each of these parents, one after the other."""
 
     async def pages() -> list[str]:
-        connection = Connection("127.0.0.1", int(tool.base.rpartition(":")[2]))
         launcher = Tool(tool.base, lms.url, load_key(lms.folder))
-        found = [await launcher.launch(connection, Parent(number)) for number in numbers]
-        await connection.close()
-        return [page.body.decode() for page in found]
+        return [(await launcher.launch(Parent(number))).body.decode() for number in numbers]
 
     return asyncio.run(pages())
 
