@@ -49,7 +49,7 @@ def create_app(settings: Settings | None = None, *, http: PlatformHttp | None = 
     app = Flask(__name__, instance_path=str(settings.instance), static_folder=None)
     _configure(app, settings)
     logs.init_logging(settings.log_level)
-    _extend(app, settings, http or PlatformHttp())
+    _extend(app, settings, http or PlatformHttp(ca_file=settings.ca_file))
     _serve(app)
     cli.init_cli(app)
     app.extensions["embedded_worker"] = EmbeddedWorker(app, [gradebook_delivery.deliver])

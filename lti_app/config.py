@@ -27,6 +27,7 @@ class Settings:
     redis_url: str | None
     worker: str
     trusted_proxies: int
+    ca_file: str | None
     log_level: str
     show_design: bool
 
@@ -47,6 +48,7 @@ def read_settings(env: Env | None = None) -> Settings:
         redis_url = env.str("REDIS_URL", default="") or None
         worker = env.str("WORKER", default="", validate=validate.OneOf(["", "embedded", "none"]))
         trusted_proxies = env.int("TRUSTED_PROXIES", default=0, validate=validate.Range(0, 5))
+        ca_file = env.str("CA_FILE", default="", validate=_readable_file) or None
         log_level = env.str(
             "LOG_LEVEL", default="INFO", validate=validate.OneOf(["DEBUG", "INFO", "WARNING", "ERROR"])
         )
@@ -66,6 +68,7 @@ def read_settings(env: Env | None = None) -> Settings:
         redis_url=redis_url,
         worker=worker or ("embedded" if database_url.startswith("sqlite") else "none"),
         trusted_proxies=trusted_proxies,
+        ca_file=ca_file,
         log_level=log_level,
         show_design=show_design,
     )
@@ -86,6 +89,11 @@ def _fernet_key(value: str) -> None:
         Fernet(value)
     except (ValueError, TypeError) as error:
         raise validate.ValidationError("must be a Fernet key (32 bytes, url-safe base64)") from error
+
+
+def _readable_file(value: str) -> None:
+    if value and not Path(value).is_file():
+        raise validate.ValidationError("there is no such file")
 
 
 def _origin(value: str) -> None:

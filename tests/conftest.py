@@ -35,6 +35,7 @@ def settings_for(instance: Path, database_url: str, **changes: object) -> Settin
         "redis_url": None,
         "worker": "none",
         "trusted_proxies": 0,
+        "ca_file": None,
         "log_level": "ERROR",
         "show_design": True,
     }

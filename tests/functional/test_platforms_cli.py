@@ -212,6 +212,7 @@ def test_several_client_ids_on_one_issuer_work(lite_app: Flask, platform: FakePl
         ({"GONGYU_WORKER": "threads"}, "WORKER"),
         ({"GONGYU_TRUSTED_PROXIES": "many"}, "TRUSTED_PROXIES"),
         ({"GONGYU_LOG_LEVEL": "LOUD"}, "LOG_LEVEL"),
+        ({"GONGYU_CA_FILE": "nowhere.pem"}, "CA_FILE"),
     ],
 )
 def test_a_missing_or_bad_setting_stops_the_start(
