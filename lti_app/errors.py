@@ -44,11 +44,13 @@ class LaunchRefused(AppError):
 class NotAllowed(AppError):
     status = 403
 
-    def __init__(self, advice: Any | None = None) -> None:
+    """`why` is a sentence of the page's own; without one the page is simply not open to them."""
+
+    def __init__(self, why: Any | None = None) -> None:
         super().__init__(
             "GY-NOT-ALLOWED",
-            lazy_gettext("这一页不对您开放"),
-            advice or lazy_gettext("如果您认为应该能看到它，请联系班级老师或学校管理员。"),
+            why or lazy_gettext("这一页不对您开放"),
+            lazy_gettext("如果您认为应该能看到它，请联系班级老师或学校管理员。"),
         )
 
 

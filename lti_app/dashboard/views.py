@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from flask import Blueprint, flash, redirect, render_template, request, url_for
-from flask_babel import format_datetime, gettext, lazy_gettext
+from flask_babel import gettext, lazy_gettext
 from marshmallow import ValidationError
 
 from lti_app.clock import local_day, utc_now
@@ -21,7 +19,7 @@ from lti_app.dashboard.queries import PAGE, Learner, Place, Shown
 from lti_app.dashboard.schemas import AudienceSchema, CountsSchema
 from lti_app.errors import NotAllowed, NotHere
 from lti_app.extensions import db
-from lti_app.launches.current import current_launch, require_context, require_staff, rights_here
+from lti_app.launches.current import current_launch, local_text, require_context, require_staff, rights_here
 from lti_app.organisations.models import District, School
 from lti_app.roster.models import Context
 
@@ -132,16 +130,10 @@ def _row(learner: Learner, counts: Counts, context: Context) -> dict[str, Any]:
         "told": told,
         "needs_somebody": needs_somebody,
         "show_next_step": needs_somebody or can_retry,
-        "sent_at": _local(score.sent_at, context.school) if score and score.sent_at else None,
+        "sent_at": local_text(score.sent_at) if score and score.sent_at else None,
         "retry": score.id if score and can_retry else None,
         "detail": score.detail if score else "",
     }
-
-
-def _local(moment: datetime, school: School) -> str:
-    """A moment on the school's clock."""
-    there = moment.astimezone(ZoneInfo(school.time_zone))
-    return str(format_datetime(there, "short", rebase=False))
 
 
 def _placement() -> Placement | None:

@@ -17,7 +17,7 @@ OBSERVER = Told(
     lazy_gettext("不记成绩"),
     "info",
     "eye",
-    lazy_gettext("观察者没有成绩册的格子，学分照记。"),
+    lazy_gettext("学校平台不给观察者记成绩，学分照记。"),
     NOTHING_TO_DO,
 )
 NOT_STARTED = Told(
@@ -99,7 +99,7 @@ def audience_choices() -> list[tuple[str, Any, Any]]:
         (
             "families",
             gettext("家庭共用账号"),
-            gettext("家长和孩子用同一个账号：每次打开先选是谁，学分记给家长。"),
+            gettext("家长和孩子用同一个账号：每次打开先选是谁，随时可以换，学分记给家长。"),
         ),
         ("", gettext("还没有说明"), gettext("每位学员第一次打开时，会被问一次是家长还是学生。")),
     ]

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from contextlib import suppress
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from flask import Flask, Request, g, redirect, request, url_for
 from flask.sessions import SecureCookieSessionInterface
-from flask_babel import gettext, lazy_gettext
+from flask_babel import format_datetime, gettext, lazy_gettext
 from sqlalchemy import bindparam, select, update
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import joinedload
@@ -20,7 +21,7 @@ from lti_app.errors import LaunchRefused, NotAllowed
 from lti_app.extensions import db
 from lti_app.launches.models import LaunchSession
 from lti_app.registrations.models import RegistrationStatus
-from lti_app.roster.models import Context, LtiUser, Person, PersonKind, Right
+from lti_app.roster.models import Audience, Context, LtiUser, Person, PersonKind, Right
 from lti_app.security import allow_framing, app_view
 
 IDLE = timedelta(hours=3)
@@ -149,6 +150,8 @@ def init_current_launch(app: Flask) -> None:
             return redirect(url_for("launches.who"))
         return None
 
+    app.add_template_filter(local_text)
+
     @app.context_processor
     def launch_in_templates() -> dict[str, Any]:
         launch = g.get("launch")
@@ -216,6 +219,23 @@ def locale_for(claimed: str | None) -> str:
     return CHINESE if not claimed or claimed.lower().startswith("zh") else ENGLISH
 
 
+def _shares_login(launch: LaunchSession) -> bool:
+    """Whether several of a family may sit here, so that the page offers to change."""
+    return (
+        launch.person_id is not None
+        and launch.role is CourseRole.LEARNER
+        and launch.context is not None
+        and launch.context.audience is Audience.FAMILIES
+    )
+
+
+def local_text(moment: datetime) -> str:
+    """A moment on the clock of the launch's school, in the page's language, to the minute."""
+    context = current_launch().context
+    zone = ZoneInfo(context.school.time_zone) if context is not None else UTC
+    return str(format_datetime(moment.astimezone(zone), "short", rebase=False))
+
+
 def role_label(launch: LaunchSession) -> str:
     """The word for what somebody is here, in the page's language."""
     if launch.person is not None:
@@ -238,6 +258,7 @@ def _for_templates(launch: LaunchSession) -> dict[str, Any]:
         or (launch.lti_user.name if launch.lti_user else None),
         "context_title": launch.context.title if launch.context else None,
         "course_role_label": role_label(launch),
+        "switch_url": url_for("launches.who") if _shares_login(launch) else None,
         "locale": launch.locale,
         "return_url": launch.return_url,
         "is_staff": launch.role.is_staff,

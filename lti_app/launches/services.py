@@ -5,8 +5,9 @@ from __future__ import annotations
 import secrets
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
-from sqlalchemy import bindparam, delete, select
+from sqlalchemy import Row, bindparam, delete, insert, select
 
 from integrations.terms import Launch
 from lti_app.clock import utc_now
@@ -23,6 +24,12 @@ SESSION_LIFE = timedelta(hours=12)
 SWEEP_ONE_IN = 200
 SWEEP_ROWS = 1000
 
+# Made once, and columns instead of objects where a row is only passed on: every launch runs these.
+_FIND = select(LoginState.browser_hash, LoginState.parameters).where(
+    LoginState.state == bindparam("state"), LoginState.expires_at > bindparam("now")
+)
+_BEGIN = insert(LoginState.__table__)
+_OPEN = insert(LaunchSession.__table__)
 _TAKE = (
     delete(LoginState)
     .where(LoginState.state == bindparam("state"))
@@ -35,7 +42,6 @@ _TAKE = (
 class OpenedSession:
     """A new launch session; `key` and `secret` exist only here and in the browser."""
 
-    row: LaunchSession
     key: str
     secret: str | None
 
@@ -48,29 +54,26 @@ def begin_login(
     secret: str,
     authorization_url: str,
     parameters: dict[str, str],
-) -> LoginState:
+) -> None:
     """Remember a login that goes out to the platform, bound to the secret in the browser's cookie."""
-    login = LoginState(
-        state=state,
-        nonce=nonce,
-        registration_id=registration.id,
-        browser_hash=hashed(secret),
-        parameters={"login": parameters, "authorization_url": authorization_url},
-        expires_at=utc_now() + LOGIN_LIFE,
-    )
-    db.session.add(login)
+    row = {
+        "state": state,
+        "nonce": nonce,
+        "registration_id": registration.id,
+        "browser_hash": hashed(secret),
+        "parameters": {"login": parameters, "authorization_url": authorization_url},
+        "expires_at": utc_now() + LOGIN_LIFE,
+    }
+    db.session.execute(_BEGIN, row)
     if secrets.randbelow(SWEEP_ONE_IN) == 0:
         sweep()
-    return login
 
 
-def find_login(state: str) -> LoginState | None:
-    """A login that is under way and not expired, left in place."""
+def find_login(state: str) -> Row[Any] | None:
+    """`browser_hash` and `parameters` of a login that is under way and not expired; it stays in place."""
     if not _is_state(state):
         return None
-    return db.session.scalar(
-        select(LoginState).where(LoginState.state == state, LoginState.expires_at > utc_now())
-    )
+    return db.session.execute(_FIND, {"state": state, "now": utc_now()}).one_or_none()
 
 
 def take_login(state: str) -> LoginState | None:
@@ -107,30 +110,30 @@ def open_session(
     key = secrets.token_urlsafe(24)
     secret = secrets.token_urlsafe(24) if with_cookie else None
     now = utc_now()
-    row = LaunchSession(
-        key_hash=hashed(key),
-        cookie_hash=hashed(secret) if secret else None,
-        registration_id=registration.id,
-        deployment_pk=deployment.id,
-        lti_user_pk=arrival.user.id if arrival.user else None,
-        person_id=person.id if person else None,
-        context_pk=arrival.context.id if arrival.context else None,
-        resource_link_pk=arrival.link.id if arrival.link else None,
-        message_type=launch.message_type,
-        role=launch.roles.course_role,
-        is_administrator=launch.roles.is_administrator,
-        is_test_user=launch.roles.is_test_user,
-        for_user=launch.for_user,
-        custom=dict(launch.custom),
-        locale=locale_for(launch.locale),
-        return_url=launch.return_url,
-        frame_origins=_frame_origins(launch, registration),
-        started_at=now,
-        last_seen_at=now,
-        expires_at=now + SESSION_LIFE,
-    )
-    db.session.add(row)
-    return OpenedSession(row, key, secret)
+    row = {
+        "key_hash": hashed(key),
+        "cookie_hash": hashed(secret) if secret else None,
+        "registration_id": registration.id,
+        "deployment_pk": deployment.id,
+        "lti_user_pk": arrival.user.id if arrival.user else None,
+        "person_id": person.id if person else None,
+        "context_pk": arrival.context.id if arrival.context else None,
+        "resource_link_pk": arrival.link.id if arrival.link else None,
+        "message_type": launch.message_type,
+        "role": launch.roles.course_role,
+        "is_administrator": launch.roles.is_administrator,
+        "is_test_user": launch.roles.is_test_user,
+        "for_user": launch.for_user,
+        "custom": dict(launch.custom),
+        "locale": locale_for(launch.locale),
+        "return_url": launch.return_url,
+        "frame_origins": _frame_origins(launch, registration),
+        "started_at": now,
+        "last_seen_at": now,
+        "expires_at": now + SESSION_LIFE,
+    }
+    db.session.execute(_OPEN, row)
+    return OpenedSession(key, secret)
 
 
 def sweep() -> None:

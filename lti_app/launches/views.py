@@ -38,6 +38,8 @@ inside_bp = Blueprint("launches", __name__)
 STATE_COOKIE = "gongyu-login-"
 PROOF_COOKIE = "gongyu-cookies"
 MAX_FAMILY = 12
+# Made once: marshmallow takes longer to make a schema than to use it.
+_LOGIN, _LAUNCH = LoginSchema(), LaunchSchema()
 
 
 @lti_bp.before_request
@@ -55,7 +57,7 @@ def login() -> Any:
     Unless the browser already showed that it keeps our cookies here, that is tested before the platform's
     single-use hint is spent: the next address looks whether the state cookie came back.
     """
-    parameters = _loaded(LoginSchema())
+    parameters = _loaded(_LOGIN)
     attempt = Login(parameters)
     address, state, nonce = attempt.authorization_url(_public("lti.launch"))
     registration = attempt.conf.registration
@@ -94,7 +96,7 @@ def login_checked(state: str) -> Any:
 @cross_site
 def launch() -> Any:
     """Take the platform's answer to a login: open a session and go to its first page, or say why not."""
-    values = _loaded(LaunchSchema())
+    values = _loaded(_LAUNCH)
     login = services.take_login(values["state"])
     db.session.commit()  # spent, whatever comes next
     if login is None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import cache
 from typing import Any, TypeVar, cast
 
 from sqlalchemy import Select, bindparam, select
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import joinedload
 
 from integrations.platforms.registry import platform_for
 from integrations.terms import CourseRole, Launch
@@ -30,7 +30,39 @@ from lti_app.roster.models import (
 )
 
 MAX_CHILDREN = 20
+SEEN_EVERY = timedelta(minutes=5)
+"""How often `last_launch_at` is written at most."""
 _Row = TypeVar("_Row")
+
+# Made once: every launch runs these, and making one costs as much as running it.
+_ARRIVAL = (
+    select(LtiUser, Context, ResourceLink, Membership)
+    .select_from(Deployment)
+    .outerjoin(
+        LtiUser, (LtiUser.registration_id == Deployment.registration_id) & (LtiUser.sub == bindparam("sub"))
+    )
+    .outerjoin(
+        Context, (Context.deployment_pk == Deployment.id) & (Context.context_id == bindparam("context_id"))
+    )
+    .outerjoin(
+        ResourceLink,
+        (ResourceLink.context_pk == Context.id)
+        & (ResourceLink.resource_link_id == bindparam("resource_link_id")),
+    )
+    .outerjoin(Membership, (Membership.context_pk == Context.id) & (Membership.lti_user_pk == LtiUser.id))
+    .where(Deployment.id == bindparam("deployment_pk"))
+)
+_OF_KIND = (
+    select(Person)
+    .join(PersonLink, PersonLink.person_id == Person.id)
+    .where(PersonLink.lti_user_pk == bindparam("lti_user_pk"), Person.kind == bindparam("kind"))
+    .limit(2)
+)
+_BY_ROLE_KEY = (
+    select(Person)
+    .join(PersonLink, PersonLink.person_id == Person.id)
+    .where(PersonLink.lti_user_pk == bindparam("lti_user_pk"), PersonLink.role_key == bindparam("role_key"))
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,20 +77,32 @@ class Arrival:
 
 def record_arrival(launch: Launch, registration: Registration, deployment: Deployment) -> Arrival:
     """Insert or update what a launch says. An anonymous launch (no `sub`) only looks rows up."""
-    context = _context(launch, registration, deployment)
-    link = _link(launch, context)
+    known = _known(launch, deployment)
     if launch.sub is None:
-        return Arrival(None, context, link, None)
-    user = _user(launch, registration)
-    membership = _membership(launch, user, context)
+        return known
+    context = _context(launch, registration, deployment, known.context)
+    link = _link(launch, context, known.link)
+    user = _user(launch, registration, known.user)
+    membership = _membership(launch, user, context, known.membership)
     return Arrival(user, context, link, membership)
+
+
+def _known(launch: Launch, deployment: Deployment) -> Arrival:
+    """What we have of it already, in one look."""
+    values = {
+        "deployment_pk": deployment.id,
+        "context_id": launch.context.id if launch.context else None,
+        "resource_link_id": launch.resource_link.id if launch.resource_link else None,
+        "sub": launch.sub,
+    }
+    return Arrival(*db.session.execute(_ARRIVAL, values).one())
 
 
 def person_here(user: LtiUser, membership: Membership | None, context: Context | None) -> Person | None:
     """Who came by this login, or None when that has to be asked (or no person learns by this role).
 
-    A Mentor is a parent. A Learner is what the class's audience says; families and classes whose teacher
-    has not said it are asked once.
+    A Mentor is a parent. A Learner is what the class's audience says; where the teacher has not said it,
+    they are asked once, and a family that shares a login each time.
     """
     if membership is None or context is None:
         return None
@@ -67,7 +111,7 @@ def person_here(user: LtiUser, membership: Membership | None, context: Context |
     if membership.role is not CourseRole.LEARNER:
         return None
     if context.audience is Audience.FAMILIES:
-        return db.session.get(Person, user.last_person_id) if user.last_person_id else None
+        return None  # asked at each launch: a child must not study on a parent's account
     kind = _kind_by_audience(context.audience) or membership.stated_kind
     return _only_or_new(user, kind) if kind else None
 
@@ -75,26 +119,15 @@ def person_here(user: LtiUser, membership: Membership | None, context: Context |
 def _only_or_new(user: LtiUser, kind: PersonKind) -> Person:
     """The person of that kind behind a login. The only named one of a family stays that person, with
     progress and credits, when the class no longer asks for names."""
-    links = db.session.scalars(
-        select(PersonLink)
-        .join(Person)
-        .where(PersonLink.lti_user_pk == user.id, Person.kind == kind)
-        .options(joinedload(PersonLink.person))
-    ).all()
-    if len(links) == 1:
-        return links[0].person
-    return person_of(user, kind)
+    found = db.session.scalars(_OF_KIND, {"lti_user_pk": user.id, "kind": kind}).all()
+    return found[0] if len(found) == 1 else person_of(user, kind)
 
 
 def person_of(user: LtiUser, kind: PersonKind, label: str | None = None) -> Person:
     """The person of that kind (and family name, e.g. 妈妈) behind a login, made when new."""
     role_key = f"{kind}:{label}" if label else str(kind)
-    query = (
-        select(Person)
-        .join(PersonLink, PersonLink.person_id == Person.id)
-        .where(PersonLink.lti_user_pk == user.id, PersonLink.role_key == role_key)
-    )
-    person = db.session.scalar(query)
+    key = {"lti_user_pk": user.id, "role_key": role_key}
+    person = db.session.scalar(_BY_ROLE_KEY, key)
     if person is not None:
         return person
     try:
@@ -102,16 +135,16 @@ def person_of(user: LtiUser, kind: PersonKind, label: str | None = None) -> Pers
             person = Person(kind=kind, label=label)
             db.session.add(person)
             db.session.flush()  # person.id
-            db.session.add(PersonLink(lti_user_pk=user.id, person_id=person.id, role_key=role_key))
+            db.session.add(PersonLink(**key, person_id=person.id))
     except IntegrityError:
-        return db.session.scalars(query).one()
+        return db.session.scalars(_BY_ROLE_KEY, key).one()
     return person
 
 
 def family_of(user: LtiUser) -> Sequence[Person]:
-    """The persons known behind a login, oldest first."""
+    """The persons known behind a login: who was here last, then oldest first."""
     query = select(Person).join(PersonLink).where(PersonLink.lti_user_pk == user.id)
-    return db.session.scalars(query.order_by(Person.id)).all()
+    return db.session.scalars(query.order_by(Person.id != user.last_person_id, Person.id)).all()
 
 
 def state_kind(user: LtiUser, context: Context, kind: PersonKind) -> Person:
@@ -160,23 +193,23 @@ def _kind_by_audience(audience: Audience | None) -> PersonKind | None:
     return {Audience.PARENTS: PersonKind.PARENT, Audience.PUPILS: PersonKind.PUPIL}.get(audience)  # type: ignore[arg-type]
 
 
-def _user(launch: Launch, registration: Registration) -> LtiUser:
+def _user(launch: Launch, registration: Registration, known: LtiUser | None) -> LtiUser:
     assert launch.sub is not None
     said = {"name": launch.name, "email": launch.email, "sis_id": launch.sis_id}
-    user = _one_or_insert(LtiUser, {"registration_id": registration.id, "sub": launch.sub}, said)
+    user = known or _one_or_insert(LtiUser, {"registration_id": registration.id, "sub": launch.sub}, said)
     # A platform that stops sending names (its privacy setting changed) means: forget them.
     _update(user, said)
     return user
 
 
-def _context(launch: Launch, registration: Registration, deployment: Deployment) -> Context | None:
+def _context(
+    launch: Launch, registration: Registration, deployment: Deployment, known: Context | None
+) -> Context | None:
     if launch.context is None:
         return None
     key = {"deployment_pk": deployment.id, "context_id": launch.context.id}
     title = launch.context.title or launch.context.label
-    if launch.sub is None:
-        return db.session.scalar(select(Context).filter_by(**key))
-    context = _one_or_insert(
+    context = known or _one_or_insert(
         Context,
         key,
         {"registration_id": registration.id, "school_id": registration.school_id, "title": title},
@@ -185,12 +218,10 @@ def _context(launch: Launch, registration: Registration, deployment: Deployment)
     return context
 
 
-def _link(launch: Launch, context: Context | None) -> ResourceLink | None:
+def _link(launch: Launch, context: Context | None, known: ResourceLink | None) -> ResourceLink | None:
     if launch.resource_link is None or context is None:
         return None
     key = {"context_pk": context.id, "resource_link_id": launch.resource_link.id}
-    if launch.sub is None:
-        return db.session.scalar(select(ResourceLink).filter_by(**key))
     ags = launch.ags
     said: dict[str, Any] = {"title": launch.resource_link.title}
     # A launch that is silent about a service (some platforms tell it only to some roles) takes nothing away
@@ -203,17 +234,22 @@ def _link(launch: Launch, context: Context | None) -> ResourceLink | None:
         }
     if launch.nrps_url is not None:
         said["nrps_url"] = launch.nrps_url
-    link = _one_or_insert(ResourceLink, key, said)
+    link = known or _one_or_insert(ResourceLink, key, said)
     _update(link, said)
     return link
 
 
-def _membership(launch: Launch, user: LtiUser, context: Context | None) -> Membership | None:
+def _membership(
+    launch: Launch, user: LtiUser, context: Context | None, known: Membership | None
+) -> Membership | None:
     role = launch.roles.course_role
     if context is None or role is CourseRole.NONE or launch.roles.is_test_user:
         return None
-    said = {"role": role, "status": MembershipStatus.ACTIVE, "last_launch_at": utc_now()}
-    membership = _one_or_insert(Membership, {"context_pk": context.id, "lti_user_pk": user.id}, said)
+    said: dict[str, Any] = {"role": role, "status": MembershipStatus.ACTIVE}
+    last, now = known.last_launch_at if known else None, utc_now()
+    if last is None or now - last >= SEEN_EVERY:
+        said["last_launch_at"] = now
+    membership = known or _one_or_insert(Membership, {"context_pk": context.id, "lti_user_pk": user.id}, said)
     _update(membership, said)
     return membership
 
@@ -236,7 +272,7 @@ def _one_or_insert(model: type[_Row], key: dict[str, Any], values: dict[str, Any
 
 @cache
 def _by_key(model: Any, *names: str) -> Select[Any]:
-    """Made once for each model: a launch asks four times, and making the query costs as much as asking."""
+    """Made once for each model."""
     return select(model).where(*(getattr(model, name) == bindparam(name) for name in names))
 
 

@@ -63,9 +63,9 @@ def test_nothing_is_sent_before_the_end_when_the_column_counts_the_result(
 
 def test_an_observer_earns_credits_but_has_no_cell(app: Flask, visit: Visitor) -> None:
     page = visit("observer")
-    assert "观察者没有成绩册的格子，学分照记。" in page.text
+    assert "学校平台不给观察者记成绩，学分照记。" in page.text
     done = finish(page)
-    assert "观察者没有成绩册的格子，学分照记。" in done.text
+    assert "学校平台不给观察者记成绩，学分照记。" in done.text
     assert "0.5 学分已记入您的学分银行" in done.text
     assert count(app, Score) == 0
     event = only(app, CreditEvent)

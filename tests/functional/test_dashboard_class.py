@@ -134,7 +134,7 @@ def test_an_observer_has_no_cell_and_the_page_says_so(visit: Visitor) -> None:
     finish(visit("observer"))
     row = row_of(teacher.get("/class"), "赵奶奶 观察家长")
     assert "100%" in row
-    assert "观察者没有成绩册的格子，学分照记。" in row
+    assert "学校平台不给观察者记成绩，学分照记。" in row
 
 
 def test_without_a_column_the_page_says_what_to_do(visit: Visitor, platform: FakePlatform) -> None:

@@ -80,7 +80,7 @@ def test_a_parents_grade_reaches_the_gradebook(school: School) -> None:
 def test_an_observing_grandmother_earns_credits_and_no_grade_is_sent(school: School) -> None:
     with Browser() as browser:
         page = finish_course(browser, school.open(browser, "zhao-nainai"))
-        assert "观察者没有成绩册的格子" in text_of(page)
+        assert "学校平台不给观察者记成绩" in text_of(page)
         credits = browser.open(f"{root_of(page)}/credits", source=page.url)
         assert "0.50" in text_of(credits)
     assert school.posts_for("zhao-nainai") == []

@@ -19,4 +19,13 @@ if (window.parent !== window) {
 
   new ResizeObserver(send).observe(document.body);
   window.addEventListener("load", send);
+
+  // After a click inside the frame the LMS stays where it was, somewhere below: show the new page's top. Not
+  // after the launch itself, when the person may be reading something else of the LMS's page.
+  if (!window.location.hash && document.referrer.startsWith(window.location.origin)) {
+    window.addEventListener("load", () => {
+      window.parent.postMessage(JSON.stringify({ subject: "lti.scrollToTop" }), "*");
+      document.documentElement.scrollIntoView();
+    });
+  }
 }
