@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -32,7 +33,9 @@ def launch(tool: Running, lms: Platform, *numbers: int) -> list[str]:
         launcher = Tool(tool.base, lms.url, load_key(lms.folder))
         return [(await launcher.launch(Parent(number))).body.decode() for number in numbers]
 
-    return asyncio.run(pages())
+    # In a thread of its own: Playwright, which tests in the same process use, keeps a loop in this one.
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(lambda: asyncio.run(pages())).result()
 
 
 def test_parents_launch_into_the_product(lms: Platform, instance: Instance) -> None:
