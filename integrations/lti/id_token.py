@@ -70,6 +70,9 @@ class _SecuritySchema(Schema):
     nbf = fields.Float(load_default=None, allow_none=True, allow_nan=False)
 
 
+_SECURITY = _SecuritySchema()
+
+
 def verify_id_token(
     token: str,
     *,
@@ -135,7 +138,7 @@ def _signed_claims(token: str, keys: tuple[Any, ...]) -> dict[str, Any]:
 
 def _check(claims: Mapping[str, Any], issuer: str, client_id: str, now: float) -> None:
     try:
-        checked = _SecuritySchema().load(claims)
+        checked = _SECURITY.load(claims)
     except ValidationError as error:
         missing = [name for name in error.messages_dict if name not in claims]
         raise BadMessage(

@@ -9,7 +9,7 @@ from lti_app.courses import queries
 from lti_app.courses.models import Course, Lesson, Placement
 from lti_app.courses.services import Learner
 from lti_app.errors import NotAllowed, NotHere
-from lti_app.extensions import db
+from lti_app.extensions import db, start_as_reader
 from lti_app.launches.current import current_launch, earns_credits, keeps_records
 from lti_app.roster.models import Audience, PersonKind
 
@@ -92,3 +92,9 @@ def keep_and_commit() -> None:
     db.session.flush()
     db.session.expunge_all()
     db.session.commit()
+
+
+def start_writing() -> None:
+    """End the reading of a page that turns out to have something to note; what was read stays usable."""
+    db.session.close()
+    start_as_reader(False)

@@ -5,9 +5,18 @@ from __future__ import annotations
 from sqlalchemy import select
 
 from lti_app.clock import utc_now
-from lti_app.courses.models import Counts, Course, Placement, Visit
-from lti_app.courses.projection import project_link, project_person
-from lti_app.courses.queries import course_by_slug, placement_of
+from lti_app.courses import marking
+from lti_app.courses.models import Counts, Course, CourseProgress, Placement, Visit
+from lti_app.courses.projection import best, project_link, project_person
+from lti_app.courses.queries import (
+    Opened,
+    Path,
+    best_scores,
+    course_by_slug,
+    opened_links,
+    placement_of,
+    quizzes,
+)
 from lti_app.courses.services import Learner, insert_into, locked_progress, settle
 from lti_app.extensions import db
 from lti_app.gradebook.services import column_of, drop_unsent
@@ -76,3 +85,33 @@ def arrive(learner: Learner, course: Course, *, link_pk: int, lti_user_pk: int, 
     if progress is not None:
         settle(learner, course, progress, utc_now())
         project_person(course, learner.person_id)
+
+
+def is_noted(learner: Learner, path: Path, *, link_pk: int, lti_user_pk: int, gradable: bool) -> bool:
+    """Whether `arrive` would change nothing: seen without a lock, so that coming back takes none."""
+    opened = opened_links(path.course, learner.person_id)
+    here = next((o for o in opened if (o.link_pk, o.lti_user_pk) == (link_pk, lti_user_pk)), None)
+    if here is None or here.gradable != gradable:
+        return False
+    progress = path.progress
+    if progress is None:
+        return True
+    return _is_settled(path, progress) and all(_shows(o, progress) for o in opened if o.gradable)
+
+
+def _is_settled(path: Path, progress: CourseProgress) -> bool:
+    """Whether the row says of the course, as it is now, what the lessons and quizzes say."""
+    if progress.completed_at is not None:
+        ids = [quiz.id for quiz in quizzes(path.course)]
+        return marking.mean(best_scores(progress.person_id, ids)) <= (progress.result or 0)
+    required = [step.state == "done" for step in path.steps if step.lesson.required]
+    return not all(required) and progress.percent == 100 * sum(required) // len(required)
+
+
+def _shows(opened: Opened, progress: CourseProgress) -> bool:
+    """Whether the link's gradebook cell shows this progress already, in the column that is there now."""
+    cell = best([progress], opened.counts)
+    if cell is None:
+        return True
+    moved = opened.line_item_url is not None and opened.line_item_url != opened.column_url
+    return not moved and opened.given is not None and opened.given >= cell.given

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Select, func, or_, select
-from sqlalchemy.orm import joinedload, selectinload
+from sqlalchemy import Select, bindparam, func, or_, select
+from sqlalchemy.orm import defer, joinedload, selectinload
+from sqlalchemy.orm.attributes import set_committed_value
 
 from lti_app.courses.models import (
+    Counts,
     Course,
     CourseKind,
     CourseProgress,
@@ -22,12 +24,60 @@ from lti_app.courses.models import (
     Question,
     QuizAttempt,
     Stage,
+    Visit,
 )
 from lti_app.extensions import db
+from lti_app.gradebook.models import LineItem, Score
+from lti_app.roster.models import ResourceLink
 
 PAGE = 12
-# What lists of lessons need: not the text.
-_LESSONS = selectinload(Course.lessons).defer(Lesson.body_html).defer(Lesson.captions)
+
+# Made once: every page of a course runs these, and making one costs as much as running it.
+_PLACEMENT = (
+    select(Placement)
+    .where(Placement.resource_link_pk == bindparam("link_pk"))
+    .options(joinedload(Placement.course, innerjoin=True).joinedload(Course.stages))
+)
+_COURSE = (
+    select(Course)
+    .where(Course.slug == bindparam("slug"), Course.status == CourseStatus.PUBLISHED)
+    .options(joinedload(Course.stages))
+)
+# Lists of lessons need everything but the text.
+_LESSONS = (
+    select(Lesson)
+    .where(Lesson.course_id == bindparam("course_id"))
+    .order_by(Lesson.position)
+    .options(defer(Lesson.body_html), defer(Lesson.captions))
+)
+_PROGRESS = select(CourseProgress).where(
+    CourseProgress.course_id == bindparam("course_id"),
+    CourseProgress.person_id.in_(bindparam("person_ids", expanding=True)),
+)
+_BEGUN = (
+    select(LessonProgress)
+    .join(Lesson, Lesson.id == LessonProgress.lesson_id)
+    .where(
+        LessonProgress.person_id.in_(bindparam("person_ids", expanding=True)),
+        Lesson.course_id == bindparam("course_id"),
+    )
+)
+_OPENED = (
+    select(
+        Visit.resource_link_pk,
+        Visit.lti_user_pk,
+        Visit.gradable,
+        Placement.counts,
+        ResourceLink.line_item_url,
+        LineItem.url,
+        Score.given,
+    )
+    .join(Placement, Placement.resource_link_pk == Visit.resource_link_pk)
+    .join(ResourceLink, ResourceLink.id == Visit.resource_link_pk)
+    .outerjoin(LineItem, LineItem.resource_link_pk == Visit.resource_link_pk)
+    .outerjoin(Score, (Score.line_item_id == LineItem.id) & (Score.lti_user_pk == Visit.lti_user_pk))
+    .where(Visit.person_id == bindparam("person_id"), Placement.course_id == bindparam("course_id"))
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,22 +134,23 @@ class Path:
 
 def placement_of(link_pk: int) -> Placement | None:
     """What a link shows, with its course, stages and lessons."""
-    return db.session.scalar(
-        select(Placement)
-        .where(Placement.resource_link_pk == link_pk)
-        .options(
-            joinedload(Placement.course).options(selectinload(Course.stages), _LESSONS),
-        )
-    )
+    placement = db.session.scalars(_PLACEMENT, {"link_pk": link_pk}).unique().one_or_none()
+    if placement is not None:
+        _load_lessons(placement.course)
+    return placement
 
 
 def course_by_slug(slug: str) -> Course | None:
     """A published course with its stages and lessons."""
-    return db.session.scalar(
-        select(Course)
-        .where(Course.slug == slug, Course.status == CourseStatus.PUBLISHED)
-        .options(selectinload(Course.stages), _LESSONS)
-    )
+    course = db.session.scalars(_COURSE, {"slug": slug}).unique().one_or_none()
+    if course is not None:
+        _load_lessons(course)
+    return course
+
+
+def _load_lessons(course: Course) -> None:
+    """With half the work of `selectinload`."""
+    set_committed_value(course, "lessons", list(db.session.scalars(_LESSONS, {"course_id": course.id})))
 
 
 def lessons_of(course: Course) -> list[Lesson]:
@@ -115,21 +166,12 @@ def path_of(course: Course, person_id: int | None) -> Path:
 
 def paths_of(course: Course, person_ids: Sequence[int]) -> list[Path]:
     """How far each of these persons is in a course."""
-    progress = {
-        row.person_id: row
-        for row in db.session.scalars(
-            select(CourseProgress).where(
-                CourseProgress.course_id == course.id, CourseProgress.person_id.in_(person_ids)
-            )
-        )
-    }
+    of_them = {"course_id": course.id, "person_ids": person_ids}
+    progress = {row.person_id: row for row in db.session.scalars(_PROGRESS, of_them)}
     begun: dict[int, dict[int, LessonProgress]] = {person_id: {} for person_id in person_ids}
-    for row in db.session.scalars(
-        select(LessonProgress)
-        .join(Lesson, Lesson.id == LessonProgress.lesson_id)
-        .where(LessonProgress.person_id.in_(person_ids), Lesson.course_id == course.id)
-    ):
-        begun[row.person_id][row.lesson_id] = row
+    if progress:  # nobody opens a lesson without beginning the course
+        for row in db.session.scalars(_BEGUN, of_them):
+            begun[row.person_id][row.lesson_id] = row
     return [_path(course, progress.get(person_id), begun[person_id]) for person_id in person_ids]
 
 
@@ -140,6 +182,26 @@ def _path(course: Course, progress: CourseProgress | None, begun: dict[int, Less
         state = "todo" if row is None else "done" if row.completed_at else "started"
         steps.append(Step(lesson, number, state))
     return Path(course, steps, progress)
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A link that a person has opened by a login: what its column counts, the column's address as launches
+    say it and as we keep it, and the score there (hundredths of a percent), if any."""
+
+    link_pk: int
+    lti_user_pk: int
+    gradable: bool
+    counts: Counts
+    line_item_url: str | None
+    column_url: str | None
+    given: int | None
+
+
+def opened_links(course: Course, person_id: int) -> list[Opened]:
+    """The links of the course that a person has opened."""
+    rows = db.session.execute(_OPENED, {"course_id": course.id, "person_id": person_id})
+    return [Opened(*row) for row in rows]
 
 
 def content_of(lesson_id: int) -> tuple[str, list]:

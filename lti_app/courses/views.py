@@ -15,7 +15,7 @@ from lti_app.courses.labels import facts
 from lti_app.courses.learning import lesson, result
 from lti_app.courses.models import Course, CourseStatus, Media
 from lti_app.errors import NotHere
-from lti_app.extensions import db, writes
+from lti_app.extensions import db
 from lti_app.gradebook.queries import score_of
 from lti_app.launches.current import current_launch
 
@@ -26,9 +26,11 @@ LARGEST_ID = 2**63
 
 
 @bp.get("/")
-@writes
 def home() -> Any:
-    """Where a launch lands: the link's course for who learns, the class for its teachers."""
+    """Where a launch lands: the link's course for who learns, the class for its teachers.
+
+    Who comes back has nothing to note, so this reads, and writes only when there is something.
+    """
     launch = current_launch()
     if launch.message_type is MessageType.SUBMISSION_REVIEW:
         return redirect(url_for("courses.review"))
@@ -36,12 +38,10 @@ def home() -> Any:
         return redirect(url_for("connection.home"))
     course = _placed_course()
     if access.is_teacher() and launch.context_pk is not None:
-        db.session.commit()
         return redirect(url_for("courses.choose" if course is None else "dashboard.class_page"))
     if course is None:
         return render_template("courses/waiting.html", unknown=access.named_course())
-    _arrive(course)
-    return _course_page(course)
+    return _course_page(course, _arrived(course))
 
 
 @bp.get("/course")
@@ -50,7 +50,7 @@ def course() -> Any:
     shown = access.shown_course()
     if shown is None:
         return redirect(url_for("courses.home"))
-    return _course_page(shown)
+    return _course_page(shown, _path(shown))
 
 
 @bp.get("/media/<int:media_id>/<name>")
@@ -72,27 +72,37 @@ def _placed_course() -> Course | None:
     launch = current_launch()
     slug = access.named_course()
     if access.link_placement() is None and slug and launch.resource_link_pk and launch.lti_user_pk:
+        access.start_writing()
         placement = placements.place_by_parameter(launch.resource_link_pk, slug)
+        access.keep_and_commit()
         return placement.course if placement else None
     return access.shown_course()
 
 
-def _arrive(course: Course) -> None:
-    launch, learner = current_launch(), access.learner()
+def _path(course: Course) -> queries.Path:
+    learner = access.learner()
+    return queries.path_of(course, learner.person_id if learner else None)
+
+
+def _arrived(course: Course) -> queries.Path:
+    """How far who has come is, after noting what there is to note of that."""
+    launch, learner, path = current_launch(), access.learner(), _path(course)
     if learner is None or launch.resource_link_pk is None or launch.lti_user_pk is None:
-        return
-    placements.arrive(
-        learner,
-        course,
-        link_pk=launch.resource_link_pk,
-        lti_user_pk=launch.lti_user_pk,
-        gradable=launch.role is CourseRole.LEARNER,
-    )
+        return path
+    visit: dict[str, Any] = {
+        "link_pk": launch.resource_link_pk,
+        "lti_user_pk": launch.lti_user_pk,
+        "gradable": launch.role is CourseRole.LEARNER,
+    }
+    if placements.is_noted(learner, path, **visit):
+        return path
+    access.start_writing()
+    placements.arrive(learner, course, **visit)
+    return _path(course)
 
 
-def _course_page(course: Course) -> str:
-    launch, learner = current_launch(), access.learner()
-    path = queries.path_of(course, learner.person_id if learner else None)
+def _course_page(course: Course, path: queries.Path) -> str:
+    launch = current_launch()
     with_credits = access.speaks_of_credits()
     score = None
     if path.finished and launch.resource_link_pk and launch.lti_user_pk:
@@ -104,7 +114,7 @@ def _course_page(course: Course) -> str:
         path=path,
         facts=facts(course, with_credits=with_credits),
         with_credits=with_credits,
-        preview=learner is None,
+        preview=access.learner() is None,
         observer=launch.role is CourseRole.MENTOR,
         score=score,
     )

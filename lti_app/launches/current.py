@@ -9,7 +9,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from flask import Flask, Request, g, redirect, request, url_for
-from flask.sessions import SecureCookieSessionInterface
+from flask.sessions import SecureCookieSession, SecureCookieSessionInterface
 from flask_babel import format_datetime, gettext, lazy_gettext
 from sqlalchemy import bindparam, select, update
 from sqlalchemy.exc import OperationalError
@@ -51,6 +51,12 @@ class PerLaunchNotes(SecureCookieSessionInterface):
     def get_cookie_path(self, app: Flask) -> str:
         key = g.get("launch_key")
         return f"/l/{key}" if key else "/lti"
+
+    def open_session(self, app: Flask, request: Request) -> SecureCookieSession | None:
+        # Hardly anybody brings notes: without any, the machinery that checks them need not be made.
+        if self.get_cookie_name(app) not in request.cookies:
+            return self.session_class()
+        return super().open_session(app, request)
 
 
 def hashed(secret: str) -> str:

@@ -24,17 +24,17 @@ SESSION_LIFE = timedelta(hours=12)
 SWEEP_ONE_IN = 200
 SWEEP_ROWS = 1000
 
+_LOGINS = LoginState.metadata.tables[LoginState.__tablename__]
+_SESSIONS = LaunchSession.metadata.tables[LaunchSession.__tablename__]
 # Made once, and columns instead of objects where a row is only passed on: every launch runs these.
 _FIND = select(LoginState.browser_hash, LoginState.parameters).where(
     LoginState.state == bindparam("state"), LoginState.expires_at > bindparam("now")
 )
-_BEGIN = insert(LoginState.__table__)
-_OPEN = insert(LaunchSession.__table__)
-_TAKE = (
-    delete(LoginState)
-    .where(LoginState.state == bindparam("state"))
-    .returning(LoginState)
-    .execution_options(synchronize_session=False)
+_BEGIN = insert(_LOGINS)
+_OPEN = insert(_SESSIONS)
+_TAKE = delete(_LOGINS).where(_LOGINS.c.state == bindparam("state")).returning(*_LOGINS.c)
+_REGISTRATION = select(Registration).where(
+    Registration.id == bindparam("id"), Registration.status == RegistrationStatus.ACTIVE
 )
 
 
@@ -80,10 +80,8 @@ def take_login(state: str) -> LoginState | None:
     """Take a login out of the table: of several that show the same state, one gets it."""
     if not _is_state(state):
         return None
-    login = db.session.scalar(_TAKE, {"state": state})
-    if login is not None:
-        db.session.expunge(login)
-    return login if login is not None and login.expires_at > utc_now() else None
+    row = db.session.execute(_TAKE, {"state": state}).one_or_none()
+    return LoginState(**row._mapping) if row is not None and row.expires_at > utc_now() else None
 
 
 def _is_state(state: str) -> bool:
@@ -93,8 +91,7 @@ def _is_state(state: str) -> bool:
 
 def registration_of(login: LoginState) -> Registration | None:
     """The registration that began this login, if it is still active."""
-    row = db.session.get(Registration, login.registration_id)
-    return row if row is not None and row.status is RegistrationStatus.ACTIVE else None
+    return db.session.scalar(_REGISTRATION, {"id": login.registration_id})
 
 
 def open_session(

@@ -13,7 +13,7 @@ from marshmallow import ValidationError
 
 from integrations.terms import CourseRole, Launch, MessageType
 from lti_app.errors import LaunchRefused
-from lti_app.extensions import db, start_as_reader, writes
+from lti_app.extensions import db, writes
 from lti_app.launches import services
 from lti_app.launches.current import CHINESE, COOKIE, ENGLISH, current_launch, hashed
 from lti_app.launches.pylti import Login, StrictLaunch
@@ -98,12 +98,13 @@ def launch() -> Any:
     """Take the platform's answer to a login: open a session and go to its first page, or say why not."""
     values = _loaded(_LAUNCH)
     login = services.take_login(values["state"])
-    db.session.commit()  # spent, whatever comes next
+    registration = services.registration_of(login) if login else None
+    db.session.expunge_all()  # what was read stays usable
+    # Spent, whatever comes next. And nobody's writing waits while we verify: the platform may first have to
+    # be asked for its keys.
+    db.session.commit()
     if login is None:
         raise refused("used")
-    # Nobody's writing waits while we verify: the platform may first have to be asked for its keys.
-    start_as_reader(True)
-    registration = services.registration_of(login)
     if registration is None:
         raise refused("unknown-platform")
     allow_framing(registration.frame_origins)
@@ -113,12 +114,11 @@ def launch() -> Any:
         raise refused("login-required" if values["error"] == "login_required" else "platform-error")
     try:
         message, deployment = StrictLaunch(request, login, registration, values["id_token"]).verified()
+        if message.message_type is MessageType.DEEP_LINKING:
+            raise refused("unsupported-message")
     except LaunchRefused as error:
+        db.session.close()  # the page that says why must not hold SQLite's write lock
         return _refusal(error, login.state)
-    if message.message_type is MessageType.DEEP_LINKING:
-        raise refused("unsupported-message")
-    db.session.close()  # ends the reading; what was read stays usable
-    start_as_reader(False)
     opened = _open(message, registration, deployment)
     db.session.commit()
     g.launch_key = opened.key

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from urllib.parse import urlsplit
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.orm import joinedload
 
 from integrations.platforms.base import EndpointsNeeded
@@ -19,6 +19,18 @@ from lti_app.registrations.models import Deployment, Registration, RegistrationS
 from lti_app.security import is_origin
 
 FRAME_ORIGINS_SECONDS = 60
+
+# Made once: every launch runs these, and making one costs as much as running it.
+_OF_ISSUER = (
+    select(Registration)
+    .where(Registration.issuer == bindparam("issuer"), Registration.status == RegistrationStatus.ACTIVE)
+    .limit(2)
+)
+_OF_CLIENT = _OF_ISSUER.where(Registration.client_id == bindparam("client_id"))
+_DEPLOYMENT = select(Deployment).where(
+    Deployment.registration_id == bindparam("registration_id"),
+    Deployment.deployment_id == bindparam("deployment_id"),
+)
 
 
 class RegistrationRefused(ValueError):
@@ -101,22 +113,15 @@ def set_status(registration: Registration, status: RegistrationStatus) -> bool:
 
 def find_for_login(issuer: str, client_id: str | None) -> Registration | None:
     """The active registration a login speaks for; without `client_id` only when there is exactly one."""
-    query = select(Registration).where(
-        Registration.issuer == issuer, Registration.status == RegistrationStatus.ACTIVE
-    )
-    if client_id is not None:
-        query = query.where(Registration.client_id == client_id)
-    found = db.session.scalars(query.limit(2)).all()
+    query = _OF_ISSUER if client_id is None else _OF_CLIENT
+    found = db.session.scalars(query, {"issuer": issuer, "client_id": client_id}).all()
     return found[0] if len(found) == 1 else None
 
 
 def find_deployment(registration_id: int, deployment_id: str) -> Deployment | None:
     """The deployment of that id, whatever its status, or None."""
-    return db.session.scalar(
-        select(Deployment).where(
-            Deployment.registration_id == registration_id, Deployment.deployment_id == deployment_id
-        )
-    )
+    values = {"registration_id": registration_id, "deployment_id": deployment_id}
+    return db.session.scalar(_DEPLOYMENT, values)
 
 
 def known_frame_origins() -> list[str]:

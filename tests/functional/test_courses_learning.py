@@ -16,9 +16,9 @@ from lti_app.credits.models import CreditEntry, CreditEvent
 from lti_app.extensions import db
 from lti_app.gradebook.models import LineItem, Score
 from lti_app.roster.models import LtiUser
-from tests.browsing import Visitor
+from tests.browsing import QueryCount, Visitor
 from tests.conftest import PACKS, run
-from tests.fake_platform import FakePlatform
+from tests.fake_platform import AGS, SCOPES, FakePlatform
 from tests.functional.courses_steps import HALF, WRONG, came, count, finish, hand_in, only, traces
 
 
@@ -163,6 +163,21 @@ def test_a_link_without_a_column_gets_its_score_when_it_has_one(app: Flask, visi
     visit.platform.ungraded.clear()
     came(visit, "parent")
     assert only(app, Score).given == 10_000
+
+
+def test_who_comes_back_finds_the_score_in_the_column_that_is_there_now(app: Flask, visit: Visitor) -> None:
+    finish(came(visit, "parent"))
+    moved = {"scope": SCOPES, "lineitem": "https://lms.test/ags/class-1/lineitems/another"}
+    came(visit, "parent", **{AGS + "claim/endpoint": moved})
+    assert only(app, LineItem).url == moved["lineitem"]
+
+
+def test_a_launch_of_who_comes_back_costs_few_statements(app: Flask, visit: Visitor) -> None:
+    came(visit, "parent")
+    with QueryCount(app) as queries:
+        came(visit, "parent")
+    # Login 2, proof of the cookie 1, launch 6, course page 5.
+    assert len([statement for statement in queries.statements if not statement.startswith("BEGIN")]) <= 14
 
 
 def test_of_a_family_with_one_login_the_cell_shows_the_best(app: Flask, visit: Visitor) -> None:

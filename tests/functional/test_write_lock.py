@@ -15,6 +15,7 @@ from flask import Flask
 from lti_app.clock import utc_now
 from tests.browsing import Visitor
 from tests.fake_platform import FakePlatform
+from tests.functional.courses_steps import came, finish
 
 
 def fetch_that_writes(database: Path, platform: FakePlatform, seen: list[str]) -> Callable[..., Any]:
@@ -44,4 +45,15 @@ def test_others_may_write_while_a_platform_is_asked_for_its_keys(
 def test_a_page_that_writes_opens_after_a_pause(lite_app: Flask, platform: FakePlatform) -> None:
     page = Visitor(lite_app, platform)("observer")
     with time_machine.travel(utc_now() + timedelta(minutes=6), tick=True):
-        assert page.get("/").status == 200
+        assert page.get("/lessons/read").status == 200
+
+
+def test_who_comes_back_waits_for_nobody(lite_app: Flask, platform: FakePlatform, tmp_path: Path) -> None:
+    page = came(Visitor(lite_app, platform), "parent")
+    finish(page)
+    other = sqlite3.connect(tmp_path / "gongyu.sqlite3", timeout=0, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    try:
+        assert "祝贺" in page.get("/").text
+    finally:
+        other.close()
