@@ -24,6 +24,7 @@ from lti_app.registrations.services import known_frame_origins
 from lti_app.roster.models import Audience, Person
 from lti_app.roster.services import (
     family_of,
+    person_by_audience,
     person_here,
     person_of,
     record_arrival,
@@ -136,6 +137,7 @@ def launch_by_hand() -> Any:
 
 
 @inside_bp.route("/who", methods=["GET", "POST"])
+@writes
 def who() -> Any:
     """Ask who is here: once in a class whose audience is not set, and whenever a family shares a login."""
     current = current_launch()
@@ -143,7 +145,11 @@ def who() -> Any:
     if user is None or context is None or current.is_test_user or current.role is not CourseRole.LEARNER:
         return redirect(url_for("courses.home"))
     families = context.audience is Audience.FAMILIES
-    if not families and (context.audience is not None or current.person_id is not None):
+    if current.person_id is None and context.audience is not None and not families:
+        # The teacher has said it since this launch began.
+        current.person_id = person_by_audience(user, context.audience).id
+        db.session.commit()
+    if not families and current.person_id is not None:
         return redirect(url_for("courses.home"))  # the teacher has said it, or this login has, once
     family = family_of(user) if families else []
     if request.method == "GET":

@@ -116,6 +116,14 @@ def person_here(user: LtiUser, membership: Membership | None, context: Context |
     return _only_or_new(user, kind) if kind else None
 
 
+def person_by_audience(user: LtiUser, audience: Audience) -> Person:
+    """Who a Learner of a parents' or a pupils' class is; ValueError for families, who have to be asked."""
+    kind = _kind_by_audience(audience)
+    if kind is None:
+        raise ValueError(audience)
+    return _only_or_new(user, kind)
+
+
 def _only_or_new(user: LtiUser, kind: PersonKind) -> Person:
     """The person of that kind behind a login. The only named one of a family stays that person, with
     progress and credits, when the class no longer asks for names."""

@@ -273,6 +273,16 @@ def test_a_learner_is_asked_once_who_is_here(app: Flask, visit: Visitor) -> None
     assert rows(app, Person) == 1
 
 
+def test_who_was_being_asked_when_the_teacher_said_it_goes_on(app: Flask, visit: Visitor) -> None:
+    asked, reading = visit("parent"), visit("father")
+    assert "我是家长" in asked.text
+    visit("teacher").post("/class/audience", {"audience": "parents"})
+    assert "好好说话" in asked.post("/who", {"kind": "pupil"}).text
+    assert "好好说话" in reading.get("/course").text
+    with app.app_context():
+        assert set(db.session.scalars(select(Person.kind))) == {"parent"}
+
+
 def test_a_family_that_shares_a_login_chooses_and_may_change(app: Flask, visit: Visitor) -> None:
     visit("teacher").post("/class/audience", {"audience": "families"})
     page = visit("pupil")
