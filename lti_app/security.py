@@ -36,11 +36,6 @@ def allow_framing(origins: Iterable[str]) -> None:
     g.frame_origins = sorted({origin for origin in origins if is_origin(origin)})
 
 
-def allow_form_posts_to(url: str) -> None:
-    """Let a form of this page be sent to the site of `url`."""
-    g.form_targets = [origin_of(url)]
-
-
 def origin_of(url: str) -> str:
     """scheme://host[:port] of a URL as a browser writes it (punycode, lower case); "" when it has none."""
     try:
@@ -104,10 +99,9 @@ def _headers(response: Response) -> Response:
     if "frame_origins" not in g and response.status_code >= 400:
         allow_framing(current_app.extensions["public_frame_origins"]())
     frames = " ".join(["'self'", *g.get("frame_origins", [])])
-    forms = " ".join(["'self'", *g.get("form_targets", [])])
     policy = "; ".join(f"{name} {value}" for name, value in CSP.items())
     headers = response.headers
-    headers["Content-Security-Policy"] = f"{policy}; form-action {forms}; frame-ancestors {frames}"
+    headers["Content-Security-Policy"] = f"{policy}; form-action 'self'; frame-ancestors {frames}"
     headers["X-Content-Type-Options"] = "nosniff"
     # Not `no-referrer`: with it browsers send `Origin: null` on form posts. Not more than the own origin,
     # because page addresses hold the launch key.
