@@ -16,11 +16,13 @@ from integrations.addresses import AddressPolicy as AddressPolicy
 
 
 class MessageType(StrEnum):
-    """LTI message types that this tool accepts (Core 1.3, Deep Linking 2.0, Submission Review 1.0)."""
+    """LTI message types that this tool accepts (Core 1.3, Deep Linking 2.0, Submission Review 1.0, Data
+    Privacy Launch 1.0)."""
 
     RESOURCE_LINK = "LtiResourceLinkRequest"
     DEEP_LINKING = "LtiDeepLinkingRequest"
     SUBMISSION_REVIEW = "LtiSubmissionReviewRequest"
+    DATA_PRIVACY = "DataPrivacyLaunchRequest"
 
 
 class CourseRole(StrEnum):
@@ -79,6 +81,35 @@ class AgsEndpoint:
 
 
 @dataclass(frozen=True, slots=True)
+class DeepLinkingSettings:
+    """What a platform accepts as the answer to its request for content (Deep Linking 2.0, 4.4.1).
+
+    None: the platform does not say. `data` goes back verbatim. `placement` is the platform's own name for
+    the place where the answer will stand, where it tells one.
+    """
+
+    return_url: str
+    accept_types: frozenset[str]
+    accept_targets: tuple[str, ...] = ()
+    accept_multiple: bool | None = None
+    accept_line_item: bool | None = None
+    auto_create: bool | None = None
+    title: str | None = None
+    text: str | None = None
+    data: str | None = None
+    placement: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NoticeService:
+    """Where a tool asks for notices (Platform Notification Service 1.0), as a launch says it."""
+
+    url: str
+    scopes: frozenset[str]
+    notice_types: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
 class PlatformInfo:
     """The claim `tool_platform`; a hint about the product, never a proof of identity."""
 
@@ -90,7 +121,11 @@ class PlatformInfo:
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """A verified LTI message. Absent and unsubstituted (`$Name`) values are None or missing."""
+    """A verified LTI message. Absent and unsubstituted (`$Name`) values are None or missing.
+
+    `legacy_user_id` is the user's id in LTI 1.1 (claim `lti1p1`), by which older tools and some mentor lists
+    know the same person.
+    """
 
     message_type: MessageType
     issuer: str
@@ -113,6 +148,9 @@ class Launch:
     for_user: str | None = None
     custom: Mapping[str, str] = field(default_factory=dict)
     platform: PlatformInfo = PlatformInfo()
+    deep_linking: DeepLinkingSettings | None = None
+    notices: NoticeService | None = None
+    legacy_user_id: str | None = None
 
 
 class ActivityProgress(StrEnum):

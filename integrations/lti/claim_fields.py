@@ -76,6 +76,31 @@ class Strings(fields.Field):
         return [one for one in listed if isinstance(one, str) and is_identifier(one)]
 
 
+class Flag(fields.Field):
+    """True, False, or None for anything else; some platforms write the words."""
+
+    def __init__(self) -> None:
+        super().__init__(load_default=None, allow_none=True)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> bool | None:
+        if isinstance(value, str):
+            return {"true": True, "false": False}.get(value.strip().lower())
+        return value if isinstance(value, bool) else None
+
+
+class Verbatim(fields.Field):
+    """Text that must go back as it came: refused, not cut, when it is too long or cannot be stored."""
+
+    def __init__(self, longest: int) -> None:
+        super().__init__(load_default=None, allow_none=True)
+        self.longest = longest
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
+        if not isinstance(value, str) or len(value) > self.longest or _UNSTORABLE.search(value):
+            raise ValidationError("bad-claim")
+        return value
+
+
 class RoleList(fields.Field):
     """The roles claim: a list of strings, or one string as some platforms send it."""
 

@@ -16,16 +16,26 @@ from marshmallow import EXCLUDE, Schema, ValidationError, fields
 
 from integrations.errors import BadMessage
 from integrations.lti import claim_fields
-from integrations.lti.claim_fields import CustomParameters, Identifier, Strings, Text, WebAddress
+from integrations.lti.claim_fields import (
+    CustomParameters,
+    Flag,
+    Identifier,
+    Strings,
+    Text,
+    Verbatim,
+    WebAddress,
+)
 from integrations.lti.roles import resolve_roles
 from integrations.platforms.base import Platform
 from integrations.terms import (
     AgsEndpoint,
     CourseRole,
+    DeepLinkingSettings,
     Launch,
     LaunchContext,
     LaunchResourceLink,
     MessageType,
+    NoticeService,
     PlatformInfo,
     Roles,
 )
@@ -33,6 +43,8 @@ from integrations.terms import (
 LTI = "https://purl.imsglobal.org/spec/lti/claim/"
 AGS = "https://purl.imsglobal.org/spec/lti-ags/claim/endpoint"
 NRPS = "https://purl.imsglobal.org/spec/lti-nrps/claim/namesroleservice"
+DEEP_LINKING = "https://purl.imsglobal.org/spec/lti-dl/claim/deep_linking_settings"
+NOTICES = "https://purl.imsglobal.org/spec/lti/claim/platformnotificationservice"
 VERSION = "1.3.0"
 _LOCALE = re.compile(r"[A-Za-z]{2,8}(?:[-_][A-Za-z0-9]{1,8}){0,4}")
 _TARGETS = frozenset({"frame", "iframe", "window"})
@@ -68,6 +80,35 @@ class _AgsSchema(_Claims):
 
 class _NrpsSchema(_Claims):
     context_memberships_url = WebAddress()
+
+
+class _DeepLinkingSchema(_Claims):
+    """Deep Linking 2.0, 4.4.1. What the answer depends on is strict; `data` must come back verbatim, so it is
+    not cut."""
+
+    deep_link_return_url = WebAddress(required=True)
+    accept_types = Strings()
+    accept_presentation_document_targets = Strings()
+    accept_multiple = Flag()
+    accept_lineitem = Flag()
+    auto_create = Flag()
+    title = Text()
+    text = Text(2000)
+    data = Verbatim(32_768)
+
+
+class _NoticesSchema(_Claims):
+    """Platform Notification Service 1.0."""
+
+    platform_notification_service_url = WebAddress()
+    scope = Strings()
+    notice_types_supported = Strings()
+
+
+class _LegacySchema(_Claims):
+    """LTI 1.1 migration claim (Core 1.3, 5.4.6 and the migration guide)."""
+
+    user_id = Text()
 
 
 class _PresentationSchema(_Claims):
@@ -116,6 +157,10 @@ class _LaunchSchema(_Claims):
     name = Text()
     email = Text(254)
     locale = Text(35)
+    deep_linking = fields.Nested(_DeepLinkingSchema, load_default=None, allow_none=True)
+    notices = _Forgiving(_NoticesSchema)
+    legacy = _Forgiving(_LegacySchema)
+    placement = Text()
     ags = _Forgiving(_AgsSchema)
     nrps = _Forgiving(_NrpsSchema)
     presentation = _Forgiving(_PresentationSchema)
@@ -136,6 +181,9 @@ _PREFIXES = {
 _CLAIMS = {name: prefix + name for name, prefix in _PREFIXES.items()} | {
     "ags": AGS,
     "nrps": NRPS,
+    "deep_linking": DEEP_LINKING,
+    "notices": NOTICES,
+    "legacy": f"{LTI}lti1p1",
     "presentation": f"{LTI}launch_presentation",
     "platform": f"{LTI}tool_platform",
 }
@@ -149,7 +197,7 @@ def parse_launch(claims: Mapping[str, Any], *, platform: Platform) -> Launch:
     children; that one counts for Mentors only, because teachers can type custom parameters.
     """
     message_type = _message_type(claims)
-    loaded = _load(claims)
+    loaded = _load(claims, message_type, platform)
     _require_for(message_type, loaded)
     roles = resolve_roles(loaded["roles"])
     presentation = loaded["presentation"] or {}
@@ -176,6 +224,9 @@ def parse_launch(claims: Mapping[str, Any], *, platform: Platform) -> Launch:
         for_user=loaded["for_user"]["user_id"] if loaded["for_user"] else None,
         custom=loaded["custom"] or {},
         platform=_platform_info(loaded["platform"] or {}),
+        deep_linking=_deep_linking(loaded) if message_type is MessageType.DEEP_LINKING else None,
+        notices=_notices(loaded["notices"] or {}),
+        legacy_user_id=_legacy_user_id(claims, loaded),
     )
 
 
@@ -191,8 +242,12 @@ def _message_type(claims: Mapping[str, Any]) -> MessageType:
         raise BadMessage("unsupported-message") from error
 
 
-def _load(claims: Mapping[str, Any]) -> dict[str, Any]:
+def _load(claims: Mapping[str, Any], message_type: MessageType, platform: Platform) -> dict[str, Any]:
     flat = {name: claims[claim] for name, claim in _CLAIMS.items() if claim in claims}
+    if message_type is not MessageType.DEEP_LINKING:
+        flat.pop("deep_linking", None)  # decoration, where no answer is wanted
+    if platform.placement_claim in claims:
+        flat["placement"] = claims[platform.placement_claim]
     try:
         loaded: dict[str, Any] = _SCHEMA.load({**flat, "client_id": _client_id(claims)})
     except ValidationError as error:
@@ -212,11 +267,49 @@ def _client_id(claims: Mapping[str, Any]) -> Any:
 
 
 def _require_for(message_type: MessageType, loaded: Mapping[str, Any]) -> None:
-    """Core 5.3.5: a link launch names its link; Submission Review 1.0: a review names whose work it is."""
+    """Core 5.3.5: a link launch names its link; Submission Review 1.0: a review names whose work it is; Deep
+    Linking 2.0, 4.4: a request says where its answer goes and what it may hold."""
     if message_type is MessageType.RESOURCE_LINK and loaded["resource_link"] is None:
         raise BadMessage("missing-claim", "resource_link")
     if message_type is MessageType.SUBMISSION_REVIEW and loaded["for_user"] is None:
         raise BadMessage("missing-claim", "for_user")
+    if message_type is MessageType.DEEP_LINKING:
+        if loaded["deep_linking"] is None:
+            raise BadMessage("missing-claim", "deep_linking_settings")
+        if not loaded["deep_linking"]["accept_types"]:
+            raise BadMessage("bad-claim", "accept_types")
+
+
+def _deep_linking(loaded: Mapping[str, Any]) -> DeepLinkingSettings:
+    said = loaded["deep_linking"]
+    return DeepLinkingSettings(
+        return_url=said["deep_link_return_url"],
+        accept_types=frozenset(said["accept_types"]),
+        accept_targets=tuple(said["accept_presentation_document_targets"]),
+        accept_multiple=said["accept_multiple"],
+        accept_line_item=said["accept_lineitem"],
+        auto_create=said["auto_create"],
+        title=said["title"],
+        text=said["text"],
+        data=said["data"],
+        placement=loaded["placement"],
+    )
+
+
+def _notices(said: Mapping[str, Any]) -> NoticeService | None:
+    url = said.get("platform_notification_service_url")
+    if not url:
+        return None
+    return NoticeService(
+        url, frozenset(said.get("scope") or ()), frozenset(said.get("notice_types_supported") or ())
+    )
+
+
+def _legacy_user_id(claims: Mapping[str, Any], loaded: Mapping[str, Any]) -> str | None:
+    """The migration claim's, or the claim that one platform sends to everybody beside it."""
+    beside = claims.get(f"{LTI}lti11_legacy_user_id")
+    said = (loaded["legacy"] or {}).get("user_id")
+    return said or (beside if isinstance(beside, str) and claim_fields.is_identifier(beside) else None)
 
 
 def _person_name(loaded: Mapping[str, Any], platform: Platform) -> str | None:

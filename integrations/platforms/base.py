@@ -42,6 +42,8 @@ class Platform:
     expired_statuses: ClassVar[frozenset[int]] = frozenset({401})
     #: The key of the custom parameter that lists a mentor's children, if the platform has such a variable.
     mentor_custom_key: ClassVar[str | None] = None
+    #: The claim by which a launch says from which place of the LMS's pages it came, if the platform has one.
+    placement_claim: ClassVar[str] = ""
     #: Unrelated installations may carry the same issuer: the key set URL must tell them apart.
     issuer_is_shared: ClassVar[bool] = False
     #: Whether the tool makes a column by itself for a link that has none. Where a teacher decides about

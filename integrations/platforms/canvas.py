@@ -18,6 +18,7 @@ class Canvas(Platform):
     title: ClassVar[str] = "Canvas"
     # request_throttle.rb: about 12 calls in flight fill the bucket of a client id, all its schools together.
     max_parallel: ClassVar[int] = 2
+    placement_claim: ClassVar[str] = "https://www.instructure.com/placement"
     # Registered as `observees=$com.instructure.User.observees` (tools_variable_substitutions.md).
     mentor_custom_key: ClassVar[str | None] = "observees"
     # config/security.yml: self-hosted installations share the default `lti_iss` with the hosted service.

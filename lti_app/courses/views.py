@@ -6,7 +6,7 @@ from typing import Any
 
 from flask import Response, current_app, redirect, render_template, send_file, url_for
 
-from integrations.terms import CourseRole, MessageType
+from integrations.terms import CourseRole
 from lti_app.courses import access, placements, queries
 from lti_app.courses.blueprint import bp
 from lti_app.courses.choosing import choose, review
@@ -17,7 +17,7 @@ from lti_app.courses.models import Course, CourseStatus, Media
 from lti_app.errors import NotHere
 from lti_app.extensions import db
 from lti_app.gradebook.queries import score_of
-from lti_app.launches.current import current_launch
+from lti_app.launches.current import current_launch, first_page
 
 __all__ = ["bp", "choose", "lesson", "result", "review"]
 
@@ -32,10 +32,9 @@ def home() -> Any:
     Who comes back has nothing to note, so this reads, and writes only when there is something.
     """
     launch = current_launch()
-    if launch.message_type is MessageType.SUBMISSION_REVIEW:
-        return redirect(url_for("courses.review"))
-    if launch.role is CourseRole.NONE and launch.is_administrator:
-        return redirect(url_for("connection.home"))
+    first = first_page(launch.message_type, launch.role, launch.is_administrator)
+    if first != "courses.home":
+        return redirect(url_for(first))
     course = _placed_course()
     if access.is_teacher() and launch.context_pk is not None:
         return redirect(url_for("courses.choose" if course is None else "dashboard.class_page"))

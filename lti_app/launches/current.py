@@ -15,7 +15,7 @@ from sqlalchemy import bindparam, select, update
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import joinedload
 
-from integrations.terms import CourseRole
+from integrations.terms import CourseRole, MessageType
 from lti_app.clock import utc_now
 from lti_app.errors import LaunchRefused, NotAllowed
 from lti_app.extensions import db
@@ -98,6 +98,18 @@ def require_context() -> Context:
     if context is None:
         raise NotAllowed(lazy_gettext("请从学校平台的课程里打开。"))
     return context
+
+
+def first_page(message_type: MessageType, role: CourseRole, is_administrator: bool) -> str:
+    """The endpoint where such a launch begins; features are found by name, because they import this."""
+    by_message = {
+        MessageType.SUBMISSION_REVIEW: "courses.review",
+        MessageType.DEEP_LINKING: "deep_linking.picker",
+        MessageType.DATA_PRIVACY: "people.privacy",
+    }
+    if message_type in by_message:
+        return by_message[message_type]
+    return "connection.home" if role is CourseRole.NONE and is_administrator else "courses.home"
 
 
 def keeps_records(launch: LaunchSession) -> bool:

@@ -55,6 +55,10 @@ class LaunchSession(Model):
     is_test_user: Mapped[bool] = mapped_column(default=False)
     for_user: Mapped[str | None] = mapped_column(String(255))
     custom: Mapped[dict] = mapped_column()
+    deep_linking: Mapped[dict | None] = mapped_column()
+    """What a deep linking request accepts (the fields of DeepLinkingSettings); None for other messages."""
+    child_pk: Mapped[int | None] = mapped_column(ForeignKey("lti_user.id"))
+    """Which of several children the parent is here for."""
     locale: Mapped[str] = mapped_column(String(16))
     return_url: Mapped[str | None] = mapped_column(Text)
     frame_origins: Mapped[list] = mapped_column()
@@ -64,7 +68,8 @@ class LaunchSession(Model):
 
     registration: Mapped[Registration] = relationship(lazy="raise")
     deployment: Mapped[Deployment] = relationship(lazy="raise")
-    lti_user: Mapped[LtiUser | None] = relationship(lazy="raise")
+    lti_user: Mapped[LtiUser | None] = relationship(lazy="raise", foreign_keys=[lti_user_pk])
+    child: Mapped[LtiUser | None] = relationship(lazy="raise", foreign_keys=[child_pk])
     person: Mapped[Person | None] = relationship(lazy="raise")
     context: Mapped[Context | None] = relationship(lazy="raise")
     resource_link: Mapped[ResourceLink | None] = relationship(lazy="raise")

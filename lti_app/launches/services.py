@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import Row, bindparam, delete, insert, select
 
-from integrations.terms import Launch
+from integrations.terms import DeepLinkingSettings, Launch
 from lti_app.clock import utc_now
 from lti_app.extensions import db
 from lti_app.launches.current import hashed, locale_for
@@ -122,6 +122,7 @@ def open_session(
         "is_test_user": launch.roles.is_test_user,
         "for_user": launch.for_user,
         "custom": dict(launch.custom),
+        "deep_linking": _settings(launch.deep_linking) if launch.deep_linking else None,
         "locale": locale_for(launch.locale),
         "return_url": launch.return_url,
         "frame_origins": _frame_origins(launch, registration),
@@ -131,6 +132,10 @@ def open_session(
     }
     db.session.execute(_OPEN, row)
     return OpenedSession(key, secret)
+
+
+def _settings(said: DeepLinkingSettings) -> dict[str, Any]:
+    return {**asdict(said), "accept_types": sorted(said.accept_types)}
 
 
 def sweep() -> None:

@@ -11,11 +11,11 @@ from flask import Blueprint, current_app, g, redirect, render_template, request,
 from flask_babel import gettext
 from marshmallow import ValidationError
 
-from integrations.terms import CourseRole, Launch, MessageType
+from integrations.terms import CourseRole, Launch
 from lti_app.errors import LaunchRefused
 from lti_app.extensions import db, writes
 from lti_app.launches import services
-from lti_app.launches.current import CHINESE, COOKIE, ENGLISH, current_launch, hashed
+from lti_app.launches.current import CHINESE, COOKIE, ENGLISH, current_launch, first_page, hashed
 from lti_app.launches.pylti import Login, StrictLaunch
 from lti_app.launches.refusals import refused
 from lti_app.launches.schemas import LanguageSchema, LaunchSchema, LoginSchema, WhoSchema
@@ -115,15 +115,14 @@ def launch() -> Any:
         raise refused("login-required" if values["error"] == "login_required" else "platform-error")
     try:
         message, deployment = StrictLaunch(request, login, registration, values["id_token"]).verified()
-        if message.message_type is MessageType.DEEP_LINKING:
-            raise refused("unsupported-message")
     except LaunchRefused as error:
         db.session.close()  # the page that says why must not hold SQLite's write lock
         return _refusal(error, login.state)
     opened = _open(message, registration, deployment)
     db.session.commit()
     g.launch_key = opened.key
-    answer = redirect(url_for(_first_page(message), key=opened.key), 303)
+    first = first_page(message.message_type, message.roles.course_role, message.roles.is_administrator)
+    answer = redirect(url_for(first, key=opened.key), 303)
     _forget_cookie(answer, login.state)
     assert opened.secret is not None
     _set_cookie(answer, COOKIE, opened.secret, f"/l/{opened.key}", int(services.SESSION_LIFE.total_seconds()))
@@ -207,14 +206,6 @@ def _open(message: Launch, registration: Registration, deployment: Any) -> servi
             assert arrival.context is not None  # a Mentor is one of some class
             record_guardianships(message, person, registration, arrival.context)
     return services.open_session(message, registration, deployment, arrival, person, with_cookie=True)
-
-
-def _first_page(message: Launch) -> str:
-    if message.message_type is MessageType.SUBMISSION_REVIEW:
-        return "courses.review"
-    if message.roles.course_role is CourseRole.NONE and message.roles.is_administrator:
-        return "connection.home"
-    return "courses.home"
 
 
 def _loaded(schema: Any) -> dict[str, Any]:

@@ -49,7 +49,11 @@ class LtiUser(Model):
     """Somebody at one platform: (registration, sub). Names are what the platform last sent, if it did."""
 
     __tablename__ = "lti_user"
-    __table_args__ = (UniqueConstraint("registration_id", "sub"),)
+    __table_args__ = (
+        UniqueConstraint("registration_id", "sub"),
+        Index(None, "registration_id", "sis_id"),
+        Index(None, "registration_id", "legacy_id"),
+    )
 
     id: Mapped[int] = mapped_column(Id, primary_key=True)
     registration_id: Mapped[int] = mapped_column(ForeignKey("registration.id"))
@@ -57,6 +61,8 @@ class LtiUser(Model):
     name: Mapped[str | None] = mapped_column(String(255))
     email: Mapped[str | None] = mapped_column(String(320))
     sis_id: Mapped[str | None] = mapped_column(String(255))
+    legacy_id: Mapped[str | None] = mapped_column(String(255))
+    """The same user's LTI 1.1 id, where the platform told it."""
     last_person_id: Mapped[int | None] = mapped_column(ForeignKey("person.id"))
     """Who of the family was here last."""
     created_at: Mapped[datetime] = mapped_column(default=utc_now)

@@ -204,6 +204,8 @@ def _kind_by_audience(audience: Audience | None) -> PersonKind | None:
 def _user(launch: Launch, registration: Registration, known: LtiUser | None) -> LtiUser:
     assert launch.sub is not None
     said = {"name": launch.name, "email": launch.email, "sis_id": launch.sis_id}
+    if launch.legacy_user_id is not None:
+        said["legacy_id"] = launch.legacy_user_id
     user = known or _one_or_insert(LtiUser, {"registration_id": registration.id, "sub": launch.sub}, said)
     # A platform that stops sending names (its privacy setting changed) means: forget them.
     _update(user, said)

@@ -148,18 +148,9 @@ BAD: dict[str, tuple[Maker, str | None]] = {
     "no nonce": (changed(nonce=...), "MISSING-CLAIM"),
     "wrong nonce": (changed(nonce="of-another-login"), "WRONG-NONCE"),
     "sub as an object": (changed(sub={"id": 1}), None),
-    "deep linking": (
-        changed(
-            **{
-                LTI + "message_type": "LtiDeepLinkingRequest",
-                "https://purl.imsglobal.org/spec/lti-dl/claim/deep_linking_settings": {
-                    "accept_types": ["ltiResourceLink"],
-                    "accept_presentation_document_targets": ["iframe"],
-                    "deep_link_return_url": "https://lms.test/return",
-                },
-            }
-        ),
-        "UNSUPPORTED-MESSAGE",
+    "deep linking without settings": (
+        changed(**{LTI + "message_type": "LtiDeepLinkingRequest"}),
+        "MISSING-CLAIM",
     ),
     "100 kB token": (large, "TOKEN-TOO-LARGE"),
     "garbage": (lambda *_: "garbage", "MALFORMED-TOKEN"),
