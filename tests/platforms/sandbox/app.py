@@ -6,7 +6,7 @@ import time
 
 from flask import Flask, Response, g, request
 
-from . import control, launches, pages, services, visitor
+from . import control, launches, pages, services, tools_pages, visitor
 from .lms import EXTENSION, Exchange, Lms
 from .platform import Addresses, Keyring
 from .store import Store, now
@@ -21,7 +21,7 @@ def create_app(addresses: Addresses, store: Store) -> Flask:
     app.config["MAX_CONTENT_LENGTH"] = 1024 * 1024
     app.json.ensure_ascii = False  # type: ignore[attr-defined]
     app.extensions[EXTENSION] = lms
-    for part in (launches, services, pages, control):
+    for part in (launches, services, pages, tools_pages, control):
         app.register_blueprint(part.blueprint)
     visitor.install(app)
     _install_log(app, lms)

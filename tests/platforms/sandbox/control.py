@@ -10,7 +10,7 @@ from flask.typing import ResponseReturnValue
 
 from . import school
 from .lms import Lms, current_lms
-from .platform import CLIENT_ID, DEPLOYMENT_ID
+from .platform import DEPLOYMENT_ID
 from .store import Row
 
 blueprint = Blueprint("control", __name__)
@@ -75,7 +75,7 @@ def _state(lms: Lms) -> dict[str, Any]:
     addresses = lms.addresses
     return {
         "issuer": addresses.issuer,
-        "client_id": CLIENT_ID,
+        "client_id": lms.current_tool().client_id,
         "deployment_id": DEPLOYMENT_ID,
         "auth_url": addresses.auth,
         "token_url": addresses.token,
@@ -83,7 +83,7 @@ def _state(lms: Lms) -> dict[str, Any]:
         "kid": lms.keys.kid,
         "tool": addresses.tool,
         "courses": [_course_state(lms, one) for one in school.COURSES.values()],
-        "links": [_link_state(lms, one) for one in school.LINKS.values()],
+        "links": [_link_state(lms, one) for one in lms.store.links()],
         "users": [_user_state(one) for one in school.PEOPLE.values()],
         "line_items": [
             {
@@ -98,6 +98,11 @@ def _state(lms: Lms) -> dict[str, Any]:
             {name: one[name] for name in ("received_at", "line_item", "status", "body")}
             for one in lms.store.received_scores()
         ],
+        "tools": [
+            {"client_id": one.client_id, "name": one.name, "active": one.active, "custom": dict(one.custom)}
+            for one in lms.tools()
+        ],
+        "configuration_url": addresses.configuration,
         "switches": asdict(lms.switches.now()),
     }
 
@@ -118,6 +123,8 @@ def _link_state(lms: Lms, link: school.Link) -> dict[str, Any]:
         "title": link.title,
         "course": link.course,
         "slug": link.slug,
+        "custom": dict(link.custom),
+        "maximum": link.maximum,
         "line_item": lms.addresses.line_item(link.course, link.id) if column else None,
     }
 

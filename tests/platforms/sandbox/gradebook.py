@@ -106,7 +106,7 @@ class Gradebook(AssignmentsGradesService):
         if not isinstance(label, str) or not label.strip() or not _number(maximum) or maximum <= 0:
             raise LtiServiceException("label and a positive scoreMaximum are required", 400)
         link = sent.get("resourceLinkId")
-        if link is not None and link not in [known.id for known in school.links(self._course)]:
+        if link is not None and link not in [known.id for known in self._lms.store.links(self._course)]:
             raise LtiServiceException("resourceLinkId is not a link of this course", 404)
         return {
             "label": label,
@@ -135,13 +135,14 @@ class Gradebook(AssignmentsGradesService):
 class Roster(NamesRoleProvisioningService):
     def __init__(self, asked: LibraryRequest, lms: Lms, course: school.Course) -> None:
         super().__init__(asked, lms.platform(), lms.addresses.memberships(course.id))
+        self._store = lms.store
         self._course = course
 
     def get_context_by_id(self) -> Context:
         return Context(self._course.id, self._course.label, self._course.title)
 
     def is_resource_link_valid(self, context_id: str, resource_link_id: str) -> bool:
-        link = school.LINKS.get(resource_link_id)
+        link = self._store.link(resource_link_id)
         return link is not None and link.course == context_id
 
     def get_member_data_page(

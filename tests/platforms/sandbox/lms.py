@@ -10,6 +10,7 @@ from flask import current_app
 from .platform import Addresses, Keyring, SandboxPlatform, SandboxRegistration
 from .store import Store
 from .switches import Switches
+from .tools import ToolEntry
 
 LOG_LENGTH = 200
 
@@ -33,10 +34,22 @@ class Lms:
     switches: Switches = field(default_factory=Switches)
     log: deque[Exchange] = field(default_factory=lambda: deque(maxlen=LOG_LENGTH))
 
-    def platform(self) -> SandboxPlatform:
-        """The library's platform object for one request."""
+    def tools(self) -> list[ToolEntry]:
+        """The tool that was connected by hand, then those that registered themselves, oldest first."""
+        return [self.addresses.by_hand(), *self.store.tools()]
+
+    def current_tool(self) -> ToolEntry:
+        """The tool that links open: the one switched on last."""
+        return next(tool for tool in reversed(self.tools()) if tool.active)
+
+    def tool(self, client_id: str) -> ToolEntry | None:
+        """The tool of that client id, if it is switched on."""
+        return next((one for one in self.tools() if one.client_id == client_id and one.active), None)
+
+    def platform(self, tool: ToolEntry | None = None) -> SandboxPlatform:
+        """The library's platform object for one request of a tool (default: the current one)."""
         return SandboxPlatform(
-            registration=SandboxRegistration(self.addresses, self.keys),
+            registration=SandboxRegistration(self.addresses, self.keys, tool or self.current_tool()),
             token_url=self.addresses.token,
             store=self.store,
             tokens_expired=self.switches.now().expired_tokens,

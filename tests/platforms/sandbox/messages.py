@@ -19,8 +19,7 @@ from lti1p3platform.request import Request
 from . import school
 from .platform import Addresses, SandboxPlatform
 from .store import Store
-
-CLAIM = "https://purl.imsglobal.org/spec/lti/claim/"
+from .tools import CLAIM, ToolEntry
 
 
 class SandboxLogin(OIDCLoginAbstract):
@@ -53,14 +52,20 @@ class SandboxLaunch(LTIAdvantageMessageLaunchAbstract):
     """The answer to the tool's authentication request."""
 
     def __init__(
-        self, request: Request, platform: SandboxPlatform, addresses: Addresses, store: Store
+        self,
+        request: Request,
+        platform: SandboxPlatform,
+        addresses: Addresses,
+        store: Store,
+        tool: ToolEntry,
     ) -> None:
         super().__init__(request, platform)
+        self._tool = tool
         self._addresses = addresses
         self._store = store
 
     def prepare_launch(self, preflight_response: dict[str, Any]) -> None:
-        if preflight_response["redirect_uri"] != self._addresses.launch:
+        if preflight_response["redirect_uri"] not in self._tool.redirects:
             raise LoginRefused("invalid_request", "redirect_uri is not registered", to_tool=False)
         wish = self._store.take_hint(preflight_response.get("lti_message_hint", ""))
         if wish is None:
@@ -70,7 +75,7 @@ class SandboxLaunch(LTIAdvantageMessageLaunchAbstract):
 
     def _describe(self, wish: Mapping[str, Any]) -> None:
         person = school.PEOPLE[wish["user"]]
-        link = school.LINKS.get(wish["link"])
+        link = self._store.link(wish["link"]) if wish["link"] else None
         course = school.COURSES[wish["course"]]
         self._add_person(person, course)
         self.set_launch_context_claim(
@@ -81,7 +86,7 @@ class SandboxLaunch(LTIAdvantageMessageLaunchAbstract):
         )
         if link:
             self.set_resource_link_claim(link.id, link.about, link.title)
-            self.set_custom_parameters_claim({"gongyu_course": link.slug} if link.slug else {})
+        self.set_custom_parameters_claim(self._custom(link))
         self._add_presentation(wish)
         item = wish.get("line_item") or (
             link.id if link and self._store.line_item(course.id, link.id) else None
@@ -91,6 +96,8 @@ class SandboxLaunch(LTIAdvantageMessageLaunchAbstract):
             self._addresses.line_item(course.id, item) if item else None,
         )
         self.set_nrps(self._addresses.memberships(course.id))
+        if wish.get("content"):
+            self._ask_for_content(course)
         if wish.get("review"):
             self.set_extra_claims(
                 {
@@ -99,12 +106,29 @@ class SandboxLaunch(LTIAdvantageMessageLaunchAbstract):
                 }
             )
 
+    def _custom(self, link: school.Link | None) -> dict[str, str]:
+        """The tool's own parameters before the link's. An unknown variable stays what it is, as in Moodle."""
+        known = {"$Context.id.history": "", "$User.id": ""}
+        custom = {name: known.get(value, value) for name, value in self._tool.custom.items()}
+        if link and link.slug:
+            custom["gongyu_course"] = link.slug
+        return custom | dict(link.custom if link else ())
+
+    def _ask_for_content(self, course: school.Course) -> None:
+        """Ask the tool for links to add to the course. `data` works once."""
+        data = self._store.add_hint({"course": course.id, "client_id": self._tool.client_id})
+        self.set_dl(self._addresses.content(course.id), course.title, "", {"ltiResourceLink"}, data)  # type: ignore[arg-type]
+        settings = next(iter(self._deep_linking_launch_data.values()))
+        settings["accept_lineitem"] = True
+        settings["accept_presentation_document_targets"] = ["iframe", "window"]
+
     def _add_person(self, person: school.Person, course: school.Course) -> None:
         if not person.known:
             self.set_extra_claims({CLAIM + "roles": list(person.roles)})
             return
-        name = person.name if person.shared else None
-        self.set_user_data(person.id, list(person.roles), name, person.email)
+        name = person.name if person.shared and "name" in self._tool.claims else None
+        email = person.email if "email" in self._tool.claims else None
+        self.set_user_data(person.id, list(person.roles), name, email)
         claims: dict[str, Any] = {
             CLAIM + "lis": {
                 "person_sourcedid": f"CG-{person.id}",

@@ -37,7 +37,7 @@ def choose() -> ResponseReturnValue:
 def course(course: str) -> str:
     known = _course(course)
     sections: dict[str, list[school.Link]] = {}
-    for link in school.links(course):
+    for link in current_lms().store.links(course):
         sections.setdefault(link.section, []).append(link)
     return render_template("course.html", course=known, sections=sections, tool=current_lms().addresses.tool)
 
@@ -70,7 +70,8 @@ def override(course: str) -> ResponseReturnValue:
 @blueprint.get("/courses/<course>/review/<item>/<user>")
 def review(course: str, item: str, user: str) -> str:
     column = current_lms().store.line_item(course, item)
-    if column is None or column["resource_link_id"] not in school.LINKS or user not in school.PEOPLE:
+    link = current_lms().store.link(column["resource_link_id"]) if column else None
+    if column is None or link is None or user not in school.PEOPLE:
         abort(404)
     return render_template(
         "review.html",

@@ -15,12 +15,14 @@ import jwt
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from flask import Request as FlaskRequest
+from lti1p3platform.constants import LTI_1P3_ACCESS_TOKEN_SCOPES
 from lti1p3platform.exceptions import LtiException, LtiServiceException
 from lti1p3platform.ltiplatform import JWKS, LTI1P3PlatformConfAbstract
 from lti1p3platform.registration import Registration
 from lti1p3platform.request import Request
 
 from .store import Store
+from .tools import CLAIM, PERSONAL_CLAIMS, ToolEntry
 
 CLIENT_ID = "gongyu-sandbox"
 DEPLOYMENT_ID = "1"
@@ -51,6 +53,33 @@ class Addresses:
     def launch(self) -> str:
         """The tool's address for launches: its one redirect_uri and every link's target_link_uri."""
         return f"{self.tool}/lti/launch"
+
+    @property
+    def configuration(self) -> str:
+        return f"{self.issuer}/.well-known/openid-configuration"
+
+    @property
+    def registration(self) -> str:
+        return f"{self.issuer}/lti/register"
+
+    def content(self, course: str) -> str:
+        """Where a tool answers a deep linking request of the course."""
+        return f"{self.issuer}/lti/courses/{course}/content"
+
+    def by_hand(self) -> ToolEntry:
+        """The tool that the operator connected by copying addresses, as `make run` does."""
+        return ToolEntry(
+            client_id=CLIENT_ID,
+            name="共育",
+            login=f"{self.tool}/lti/login",
+            launch=self.launch,
+            redirects=(self.launch,),
+            key_set=f"{self.tool}/lti/jwks.json",
+            claims=frozenset(PERSONAL_CLAIMS),
+            scopes=frozenset(LTI_1P3_ACCESS_TOKEN_SCOPES),
+            custom={},
+            active=True,
+        )
 
     def course(self, course: str) -> str:
         return f"{self.issuer}/courses/{course}"
@@ -96,13 +125,14 @@ class Keyring:
 
 
 class SandboxRegistration(Registration):
-    """The tool's registration. The loaded key object is used, because reading a PEM takes 30 ms each time."""
+    """A tool's registration. The loaded key object is used, because reading a PEM takes 30 ms each time."""
 
-    def __init__(self, addresses: Addresses, keys: Keyring) -> None:
+    def __init__(self, addresses: Addresses, keys: Keyring, tool: ToolEntry) -> None:
         self._keys = keys
-        self.set_iss(addresses.issuer).set_client_id(CLIENT_ID).set_deployment_id(DEPLOYMENT_ID)
-        self.set_launch_url(addresses.launch).set_oidc_login_url(f"{addresses.tool}/lti/login")
-        self.set_tool_key_set_url(f"{addresses.tool}/lti/jwks.json")
+        self.set_iss(addresses.issuer).set_client_id(tool.client_id).set_deployment_id(DEPLOYMENT_ID)
+        self.set_launch_url(tool.launch).set_oidc_login_url(tool.login)
+        self.set_deeplink_launch_url(tool.launch)
+        self.set_tool_key_set_url(tool.key_set)
         self.set_platform_public_key(keys.public_pem)
 
     def get_platform_private_key(self) -> Any:
@@ -117,10 +147,12 @@ class SandboxPlatform(LTI1P3PlatformConfAbstract):
 
     def init_platform_config(self, **kwargs: Any) -> None:
         self._registration = kwargs["registration"]
+        self._client_id: str = self._registration.get_client_id() or ""
         self._token_url: str = kwargs["token_url"]
         self._store: Store = kwargs["store"]
         self._tokens_expired: bool = kwargs["tokens_expired"]
         self._jwt_verify_options["require"] = ["iss", "sub", "aud", "iat", "exp", "jti"]
+        self._answers_content = False
 
     def get_registration_by_params(self, **kwargs: Any) -> Registration:
         return self._registration
@@ -140,7 +172,9 @@ class SandboxPlatform(LTI1P3PlatformConfAbstract):
         """The library checks signature, kid and times; here whom it is from and for, and that it is new."""
         claims = super().tool_validate_and_decode(jwt_token_string)
         audience = claims["aud"] if isinstance(claims["aud"], list) else [claims["aud"]]
-        if claims["iss"] != CLIENT_ID or claims["sub"] != CLIENT_ID:
+        if self._answers_content:
+            return _checked_content(claims, audience, self._client_id, self._registration.get_iss())
+        if claims["iss"] != self._client_id or claims["sub"] != self._client_id:
             raise LtiException("iss and sub must be the client id")
         if self._token_url not in audience:
             raise LtiException("aud must be the token address")
@@ -148,6 +182,18 @@ class SandboxPlatform(LTI1P3PlatformConfAbstract):
             raise LtiException("The assertion is older than five minutes")
         if not self._store.first_time(str(claims["jti"])):
             raise LtiException("This jti was used before")
+        return claims
+
+    def content_of(self, token: str) -> dict[str, Any]:
+        """The claims of a deep linking response, its items checked for their type by the library.
+
+        Raises LtiException or a PyJWT error.
+        """
+        self._answers_content = True
+        self._jwt_verify_options["require"] = ["iss", "aud", "iat", "exp", "nonce"]
+        self.set_accepted_deeplinking_types(["ltiResourceLink"])
+        self.validate_deeplinking_resp({"JWT": token})
+        claims: dict[str, Any] = self._jwt["body"]
         return claims
 
     def validate_token(
@@ -159,6 +205,19 @@ class SandboxPlatform(LTI1P3PlatformConfAbstract):
             return super().validate_token(token, allowed_scopes, audience)
         except (jwt.PyJWTError, LtiException) as error:
             raise LtiServiceException(f"Invalid access token: {error}", 401) from error
+
+
+def _checked_content(
+    claims: dict[str, Any], audience: list[Any], client_id: str, issuer: str | None
+) -> dict[str, Any]:
+    """Deep Linking 2.0, 4.5: from the tool, for this platform, about its deployment."""
+    if claims["iss"] != client_id or issuer not in audience:
+        raise LtiException("iss must be the client id and aud the platform's issuer")
+    if claims.get(f"{CLAIM}deployment_id") != DEPLOYMENT_ID or claims.get(f"{CLAIM}version") != "1.3.0":
+        raise LtiException("deployment_id or version is wrong")
+    if claims["iat"] < time.time() - ASSERTION_LIFE:
+        raise LtiException("The answer is older than five minutes")
+    return claims
 
 
 class LibraryRequest(Request):

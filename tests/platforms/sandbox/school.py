@@ -63,8 +63,8 @@ class Course:
 
 @dataclass(frozen=True)
 class Link:
-    """One embedded tool link. `slug` is the custom parameter `gongyu_course`; `maximum` is that of the
-    gradebook column made with the link, None where there is no column."""
+    """One embedded tool link. `slug` is the custom parameter `gongyu_course`; `custom` holds what a tool's
+    picker gave; `maximum` is that of the gradebook column made with the link, None where there is none."""
 
     id: str
     course: str
@@ -72,7 +72,8 @@ class Link:
     title: str
     about: str
     slug: str | None
-    maximum: int | None
+    maximum: float | None
+    custom: tuple[tuple[str, str], ...] = ()
 
 
 COURSES = {
@@ -207,7 +208,3 @@ def members(course: str) -> list[Person]:
 def gradable(course: str) -> list[Person]:
     """Those who have a row in the gradebook of a course."""
     return [person for person in PEOPLE.values() if course in person.courses and person.gradable]
-
-
-def links(course: str) -> list[Link]:
-    return [link for link in LINKS.values() if link.course == course]

@@ -11,11 +11,13 @@ import sqlite3
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from . import school
+from .tools import PickedItem, ToolEntry, registered
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS platform_key (kid TEXT PRIMARY KEY, pem TEXT NOT NULL);
@@ -29,12 +31,19 @@ CREATE TABLE IF NOT EXISTS grade (
 CREATE TABLE IF NOT EXISTS received_score (
   number INTEGER PRIMARY KEY AUTOINCREMENT, received_at TEXT NOT NULL, line_item TEXT NOT NULL,
   status INTEGER NOT NULL, body TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS tool (
+  number INTEGER PRIMARY KEY AUTOINCREMENT, client_id TEXT NOT NULL UNIQUE, content TEXT NOT NULL,
+  active INTEGER NOT NULL DEFAULT 0);
+CREATE TABLE IF NOT EXISTS picked_link (
+  number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, course TEXT NOT NULL, content TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS hint (hint TEXT PRIMARY KEY, made_at TEXT NOT NULL, content TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS seen_jti (jti TEXT PRIMARY KEY, seen_at TEXT NOT NULL);
 """
 
 ATTENDANCE = "attendance"
 HINT_LIFE = timedelta(minutes=10)
+LONGEST_LIFE = timedelta(hours=1)
+"""That of a request for content or a registration: people think in between."""
 
 Row = Mapping[str, Any]
 
@@ -92,20 +101,69 @@ class Store:
     def add_hint(self, content: Mapping[str, Any]) -> str:
         hint = secrets.token_urlsafe(24)
         with self._transaction() as db:
-            db.execute("DELETE FROM hint WHERE made_at < ?", (_ago(HINT_LIFE),))
+            db.execute("DELETE FROM hint WHERE made_at < ?", (_ago(LONGEST_LIFE),))
             db.execute("INSERT INTO hint VALUES (?, ?, ?)", (hint, now(), json.dumps(content)))
         return hint
 
-    def take_hint(self, hint: str) -> dict[str, Any] | None:
-        """What `add_hint` was given, once; None for a hint that is unknown, used or older than ten minutes."""
+    def take_hint(self, hint: str, life: timedelta = HINT_LIFE) -> dict[str, Any] | None:
+        """What `add_hint` was given, once; None for a hint that is unknown, used or older than `life`."""
         with self._transaction() as db:
             row = db.execute("DELETE FROM hint WHERE hint = ? RETURNING made_at, content", (hint,)).fetchone()
-        return json.loads(row["content"]) if row and row["made_at"] >= _ago(HINT_LIFE) else None
+        return json.loads(row["content"]) if row and row["made_at"] >= _ago(life) else None
 
     def first_time(self, jti: str) -> bool:
         with self._transaction() as db:
             db.execute("DELETE FROM seen_jti WHERE seen_at < ?", (_ago(timedelta(days=1)),))
             return db.execute("INSERT OR IGNORE INTO seen_jti VALUES (?, ?)", (jti, now())).rowcount == 1
+
+    # Tools that registered themselves
+
+    def add_tool(self, sent: Any) -> ToolEntry:
+        """Keep a registration, switched off. Raises Unusable."""
+        client_id = f"tool-{secrets.token_hex(6)}"
+        entry = registered(client_id, sent)
+        with self._transaction() as db:
+            db.execute("INSERT INTO tool (client_id, content) VALUES (?, ?)", (client_id, json.dumps(sent)))
+        return entry
+
+    def tools(self) -> list[ToolEntry]:
+        rows = self._rows("SELECT * FROM tool ORDER BY number")
+        entries = [(registered(row["client_id"], json.loads(row["content"])), row["active"]) for row in rows]
+        return [replace(entry, active=bool(active)) for entry, active in entries]
+
+    def switch_tool(self, client_id: str, *, active: bool) -> None:
+        with self._transaction() as db:
+            db.execute("UPDATE tool SET active = ? WHERE client_id = ?", (active, client_id))
+
+    # Links: the school's own, and those that teachers picked
+
+    def link(self, name: str) -> school.Link | None:
+        return school.LINKS.get(name) or next((one for one in self._picked() if one.id == name), None)
+
+    def links(self, course: str | None = None) -> list[school.Link]:
+        everything = [*school.LINKS.values(), *self._picked()]
+        return [link for link in everything if course in (None, link.course)]
+
+    def add_links(self, course: str, items: list[PickedItem]) -> list[str]:
+        """Make a link of each item, with its column where it brings one; returns the links' ids."""
+        ids = []
+        with self._transaction() as db:
+            for item in items:
+                name = f"picked-{secrets.token_hex(6)}"
+                db.execute(
+                    "INSERT INTO picked_link (id, course, content) VALUES (?, ?, ?)",
+                    (name, course, json.dumps(asdict(item), ensure_ascii=False)),
+                )
+                if item.maximum is not None:
+                    column = {"id": name, "course": course, "label": item.title, "maximum": item.maximum}
+                    column |= {"resource_id": item.resource_id, "tag": item.tag}
+                    _put(db, {**column, "resource_link_id": name, "made_by": "link"})
+                ids.append(name)
+        return ids
+
+    def _picked(self) -> list[school.Link]:
+        rows = self._rows("SELECT * FROM picked_link ORDER BY number")
+        return [_picked_link(row["id"], row["course"], json.loads(row["content"])) for row in rows]
 
     # Columns
 
@@ -186,13 +244,26 @@ class Store:
     def reset(self) -> None:
         """Back to the first day; the platform's key stays, so that tools need not be told."""
         with self._transaction() as db:
-            for table in ("grade", "line_item", "received_score", "hint", "seen_jti"):
+            for table in ("grade", "line_item", "received_score", "hint", "seen_jti", "tool", "picked_link"):
                 db.execute(f"DELETE FROM {table}")
             _plant(db)
 
 
 def _ago(span: timedelta) -> str:
     return stamp(datetime.now(UTC) - span)
+
+
+def _picked_link(name: str, course: str, item: dict[str, Any]) -> school.Link:
+    return school.Link(
+        id=name,
+        course=course,
+        section="老师添加的内容",
+        title=item["title"],
+        about=item["about"],
+        slug=None,
+        maximum=item["maximum"],
+        custom=tuple(item["custom"].items()),
+    )
 
 
 def _plant(db: sqlite3.Connection) -> None:

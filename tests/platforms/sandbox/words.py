@@ -110,4 +110,24 @@ ENGLISH = {
         "This launch is not valid or was used already. Go back to the course and open the item again."
     ),
     "切换语言": "Language",
+    "外部工具": "External tools",
+    "管理员在这里添加工具：填入工具的注册地址，工具自己完成登记，再由管理员启用。": (
+        "The administrator adds tools here: enter a tool's registration address, let the tool register itself, "
+        "then switch it on."
+    ),
+    "待启用": "Pending",
+    "使用中": "In use",
+    "已启用": "On",
+    "启用": "Switch on",
+    "停用": "Switch off",
+    "工具的注册地址": "The tool's registration address",
+    "工具的注册页面": "The tool's registration page",
+    "添加": "Add",
+    "只有管理员可以添加工具；请先切换身份。": "Only an administrator may add tools; change person first.",
+    "添加内容": "Add content",
+    "从工具里挑选": "Pick from the tool",
+    "在工具里挑好微课，一次加到这门课程里。": "Choose micro-courses in the tool and add them to this course at once.",
+    "已添加到课程": "Added to the course",
+    "没有添加任何内容": "Nothing was added",
+    "回到课程": "Back to the course",
 }

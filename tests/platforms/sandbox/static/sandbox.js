@@ -31,6 +31,13 @@ for (const holder of document.querySelectorAll(".frame[data-launch]")) {
   launch(holder, holder.dataset.launch, holder.dataset.title);
 }
 
+// org.imsglobal.lti.close: the tool has registered itself; show it in the list.
+const tools = document.currentScript.dataset.tools;
+addEventListener("message", (event) => {
+  const close = event.data?.subject === "org.imsglobal.lti.close";
+  if (tools && close && event.origin === new URL(tool).origin) location.assign(tools + location.search.replace(/[?&]add=[^&]*/, "?"));
+});
+
 // lti.frameResize: the tool says how high its page is. Only the open frame and the tool's origin count.
 addEventListener("message", (event) => {
   let message = event.data;
