@@ -101,12 +101,105 @@ class DeepLinkingSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class Period:
+    """From when until when; None: open at that end."""
+
+    start: datetime | None = None
+    end: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ContentColumn:
+    """The column to make for a content item (Deep Linking 2.0, 3.2, `lineItem`; AGS 2.0, 3.2)."""
+
+    maximum: Decimal
+    label: str
+    resource_id: str | None = None
+    tag: str | None = None
+    grades_released: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ContentItem:
+    """A link to put into an LMS course (Deep Linking 2.0, 3.2, `ltiResourceLink`).
+
+    `new_window` asks for a window of its own. No `column`: not graded.
+    """
+
+    url: str
+    title: str
+    text: str | None = None
+    custom: Mapping[str, str] = field(default_factory=dict)
+    column: ContentColumn | None = None
+    available: Period = Period()
+    submission: Period = Period()
+    new_window: bool = False
+
+
+class AccountFormat(StrEnum):
+    """In which files a platform's administrator can hand in many accounts at once."""
+
+    USER_UPLOAD = "user-upload"
+    """One table: accounts with their courses, roles and groups."""
+    SIS = "sis"
+    """Tables of users, enrolments and observers."""
+
+
+class ContentHint(StrEnum):
+    """What somebody should know before and after their choice goes to this platform."""
+
+    CONFIRM_THERE = "confirm-there"
+    """It shows a form that is filled in: nothing is kept until it is saved there."""
+    PUBLISH_THERE = "publish-there"
+    """What it makes is unpublished: learners see nothing, and no score arrives, until it is published."""
+    NEW_MODULE = "new-module"
+    """Everything goes into a new module."""
+    RENAMES = "renames"
+    """Name, text and points of what is being edited are overwritten."""
+    DATES_STAY_HERE = "dates-stay-here"
+    """It does not take over dates: they hold in the tool, and its calendar does not show them."""
+    NO_COLUMN_HERE = "no-column-here"
+    """This place of its pages makes links without a column."""
+    POINTS_SET_THERE = "points-set-there"
+    """The maximum is a setting of its own, whatever an item says."""
+    REPLACES = "replaces"
+    """What was chosen at this place before is replaced."""
+
+
+@dataclass(frozen=True, slots=True)
+class ContentRules:
+    """What a platform takes as the answer to one request for content.
+
+    `links`: whether it takes links to us at all; `multiple`: several of them; `columns`: with a gradebook
+    column, whose maximum is a whole number from 1 to `most_points`.
+    """
+
+    links: bool
+    multiple: bool
+    columns: bool
+    most_points: int
+    hints: frozenset[ContentHint] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
 class NoticeService:
     """Where a tool asks for notices (Platform Notification Service 1.0), as a launch says it."""
 
     url: str
     scopes: frozenset[str]
     notice_types: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """What a platform tells outside any launch (Platform Notification Service 1.0). For a copy, `context_id`
+    is the new course and `origin_context_ids` are those its content comes from."""
+
+    id: str
+    notice_type: str
+    deployment_id: str
+    context_id: str | None = None
+    origin_context_ids: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +217,8 @@ class Launch:
     """A verified LTI message. Absent and unsubstituted (`$Name`) values are None or missing.
 
     `legacy_user_id` is the user's id in LTI 1.1 (claim `lti1p1`), by which older tools and some mentor lists
-    know the same person.
+    know the same person. `mentor_of` are the children of the signed claim `role_scope_mentor`, `observees`
+    those of a custom parameter, which whoever writes custom parameters can make up.
     """
 
     message_type: MessageType
@@ -145,12 +239,115 @@ class Launch:
     return_url: str | None = None
     document_target: str | None = None
     mentor_of: tuple[str, ...] = ()
+    observees: tuple[str, ...] = ()
     for_user: str | None = None
     custom: Mapping[str, str] = field(default_factory=dict)
     platform: PlatformInfo = PlatformInfo()
     deep_linking: DeepLinkingSettings | None = None
     notices: NoticeService | None = None
     legacy_user_id: str | None = None
+
+
+class MemberStatus(StrEnum):
+    """NRPS 2.0, 2.2. DELETED occurs only in answers that tell differences."""
+
+    ACTIVE = "Active"
+    INACTIVE = "Inactive"
+    DELETED = "Deleted"
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """Somebody on the roster of a course (NRPS 2.0, 2.2). What the platform does not tell is None.
+
+    `user_id` is the `sub` of the same person's launches, `legacy_user_id` their id in LTI 1.1. `custom` are
+    the custom parameters of their launches of the link asked about, where the platform tells them.
+    """
+
+    user_id: str
+    roles: Roles
+    status: MemberStatus = MemberStatus.ACTIVE
+    name: str | None = None
+    email: str | None = None
+    sis_id: str | None = None
+    legacy_user_id: str | None = None
+    custom: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class MemberPage:
+    """A part of a roster. `unreadable` counts entries that say nothing usable: with any, absence from the
+    roster proves nothing. `differences_url` will tell what changed since this answer, where it is offered."""
+
+    members: tuple[Member, ...]
+    next_url: str | None = None
+    differences_url: str | None = None
+    unreadable: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class PlatformConfiguration:
+    """What a platform says of itself before a tool registers (Dynamic Registration 1.0, 3.4).
+
+    `scopes` and `messages` (placements by message type) are empty where it lists none. `organisation` is the
+    school's or account's name, where the platform tells it.
+    """
+
+    issuer: str
+    auth_url: str
+    token_url: str
+    jwks_url: str
+    registration_url: str
+    scopes: frozenset[str] = frozenset()
+    messages: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    authorization_server: str | None = None
+    family: str | None = None
+    version: str | None = None
+    organisation: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ToolDescription:
+    """What a platform is told about this tool. Addresses are absolute.
+
+    `label` and `picker_label` are the words of a link that opens the tool, and of one that opens its picker.
+    """
+
+    name: str
+    label: str
+    picker_label: str
+    description: str
+    home_url: str
+    login_url: str
+    launch_url: str
+    jwks_url: str
+    logo_url: str
+
+
+@dataclass(frozen=True, slots=True)
+class PlacementOffer:
+    """A place of the platform's pages where the tool can stand, by the platform's own name."""
+
+    name: str
+    message_type: MessageType
+    preselected: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RegistrationWishes:
+    """What an administrator chose before registering: whether names and e-mail addresses are asked for, and
+    which places."""
+
+    with_names: bool
+    placements: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class RegisteredTool:
+    """How a platform knows us from now on. No deployment id: the first launch brings it."""
+
+    client_id: str
+    deployment_id: str | None = None
 
 
 class ActivityProgress(StrEnum):

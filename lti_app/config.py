@@ -30,6 +30,8 @@ class Settings:
     ca_file: str | None
     log_level: str
     show_design: bool
+    open_registration: str | None
+    contact: str | None
 
     @property
     def is_sqlite(self) -> bool:
@@ -53,6 +55,8 @@ def read_settings(env: Env | None = None) -> Settings:
             "LOG_LEVEL", default="INFO", validate=validate.OneOf(["DEBUG", "INFO", "WARNING", "ERROR"])
         )
         show_design = env.bool("SHOW_DESIGN", default=False)
+        open_registration = env.str("OPEN_REGISTRATION", default="", validate=validate.Length(0, 120)) or None
+        contact = env.str("CONTACT", default="", validate=validate.Length(0, 200)) or None
     try:
         env.seal()
     except EnvError as error:
@@ -71,6 +75,8 @@ def read_settings(env: Env | None = None) -> Settings:
         ca_file=ca_file,
         log_level=log_level,
         show_design=show_design,
+        open_registration=open_registration,
+        contact=contact,
     )
 
 

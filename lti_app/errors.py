@@ -38,7 +38,10 @@ class AppError(Exception):
 
 
 class LaunchRefused(AppError):
+    """`leaves_note`: what was written down for the operator is to be kept, although nobody got in."""
+
     status = 401
+    leaves_note = False
 
 
 class NotAllowed(AppError):

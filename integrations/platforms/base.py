@@ -7,19 +7,38 @@ page, source file or capture that proves it. Nothing outside this package asks w
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
 from integrations.http import HttpAnswer, retry_after
-from integrations.terms import Endpoints, Outcome, Score, ScoreAnswer, SentScore
+from integrations.terms import (
+    AccountFormat,
+    ContentItem,
+    ContentRules,
+    DeepLinkingSettings,
+    Endpoints,
+    MessageType,
+    Outcome,
+    PlacementOffer,
+    PlatformConfiguration,
+    RegistrationWishes,
+    Score,
+    ScoreAnswer,
+    SentScore,
+    ToolDescription,
+)
 
 # Han, kana and hangul: scripts in which the family name comes first.
 _FAMILY_FIRST = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff\u3040-\u30ff\uac00-\ud7af\U00020000-\U0002ffff]+")
 _BUSY = frozenset({408, 425, 429})
 _GONE = frozenset({404, 410})
+RESOURCE_LINK = "ltiResourceLink"
+CONTENT_AREA = "ContentArea"
+_LONGEST_TITLE = 255
 
 
 class EndpointsNeeded(ValueError):
@@ -42,6 +61,9 @@ class Platform:
     expired_statuses: ClassVar[frozenset[int]] = frozenset({401})
     #: The key of the custom parameter that lists a mentor's children, if the platform has such a variable.
     mentor_custom_key: ClassVar[str | None] = None
+    #: Whether the ids in `role_scope_mentor` are always those users' `sub` (Core 1.3, "Role-scope mentor
+    #: claims": user id values). Where they may be ids of LTI 1.1, an unknown one waits until somebody has it.
+    mentor_ids_are_subs: ClassVar[bool] = True
     #: The claim by which a launch says from which place of the LMS's pages it came, if the platform has one.
     placement_claim: ClassVar[str] = ""
     #: Unrelated installations may carry the same issuer: the key set URL must tell them apart.
@@ -51,6 +73,11 @@ class Platform:
     creates_line_items: ClassVar[bool] = False
     #: Whether a column that the tool makes carries the resource link's id.
     line_item_with_resource_link: ClassVar[bool] = True
+    #: In which files its administrator hands in accounts; None where we know of none.
+    account_format: ClassVar[AccountFormat | None] = None
+    #: How many members of a roster to ask for at a time. Without `limit` some platforms send all at once, and
+    #: one refuses (Open edX: `above_response_limit`); none of those seen refuses this many (Schoology: at most 100).
+    roster_page_size: ClassVar[int] = 100
     #: (status, words in lower case, outcome): the first row whose words are in the body decides.
     words: ClassVar[tuple[tuple[int, str, Outcome], ...]] = ()
 
@@ -174,6 +201,107 @@ class Platform:
             raise ValueError("a column's maximum must be above zero")
         return wanted
 
+    # -- connection check --------------------------------------------------------------------------
+
+    #: The place where an administrator of this LMS allows services and personal data; pages explain it.
+    admin_place: ClassVar[str] = "tool-settings"
+
+    def explain_token_failure(self, answer: HttpAnswer) -> str | None:
+        """Why the token endpoint refused, where this LMS tells more than its status and the words of RFC
+        6749: `keys-fetch-blocked` (it may not fetch our key set), `keys-fetch-failed` (it tried in vain),
+        `audience-refused` or `signature-refused`. None: nothing more is known."""
+        return None
+
+    # -- deep linking ------------------------------------------------------------------------------
+
+    #: Whether the return address takes the same answer once more, for instance after a lost connection.
+    answer_is_repeatable: ClassVar[bool] = True
+    #: Whether an answer without items leaves everything there as it was.
+    takes_empty_answer: ClassVar[bool] = True
+    #: The highest maximum that a deep-linked column may have.
+    most_points: ClassVar[int] = 1000
+
+    def content_rules(self, said: DeepLinkingSettings) -> ContentRules:
+        """What may answer this request (Deep Linking 2.0, 4.4.1).
+
+        A platform that does not say that it takes several items gets one; one that does not speak of columns
+        may be offered them ("no assumption can be made").
+        """
+        return ContentRules(
+            links=RESOURCE_LINK in said.accept_types,
+            multiple=said.accept_multiple is True,
+            columns=said.accept_line_item is not False,
+            most_points=self.most_points,
+        )
+
+    def content_item(self, item: ContentItem) -> ContentItem:
+        """The item in the form that this platform keeps, without what it drops or stumbles over."""
+        column = item.column and replace(item.column, maximum=self.column_maximum(item.column.maximum))
+        return replace(item, title=item.title[:_LONGEST_TITLE], column=column)
+
+    def answer_claims(self, collection: str) -> dict[str, Any]:
+        """Claims of the platform's own in the answer; `collection` is a name for all items together."""
+        return {}
+
+    # -- dynamic registration ----------------------------------------------------------------------
+
+    #: Where its administrator enters our address ("": it has no dynamic registration), and what is to be done
+    #: there afterwards, in order: names that pages put into words.
+    registration_place: ClassVar[str] = "registration-form"
+    steps_after_registration: ClassVar[tuple[str, ...]] = ("switch-on", "open-once")
+    #: The places of its pages that an administrator can choose from.
+    placement_offers: ClassVar[tuple[PlacementOffer, ...]] = ()
+    #: The member of its configuration that names the school or account, if the platform has one.
+    organisation_member: ClassVar[str] = ""
+    #: The variables that every launch shall bring, by the key of the custom parameter.
+    custom_variables: ClassVar[Mapping[str, str]] = {
+        "context_history": "$Context.id.history",
+        "link_history": "$ResourceLink.id.history",
+    }
+
+    def owns_issuer(self, issuer: str, configuration_url: str) -> bool:
+        """Whether who answers at `configuration_url` may speak for `issuer`: their hosts must be the same
+        (Dynamic Registration 1.0, 3.5.1)."""
+        return bool(host_of(issuer)) and host_of(issuer) == host_of(configuration_url)
+
+    def audience_of(self, configuration: PlatformConfiguration) -> str:
+        """`aud` of token requests: the authorization server if one is named (Dynamic Registration 1.0, 3.4)."""
+        return configuration.authorization_server or configuration.token_url
+
+    def tool_domain(self, launch_url: str) -> str:
+        """The tool's `domain`: host and port (Dynamic Registration 1.0, 3.6)."""
+        return urlsplit(launch_url).netloc
+
+    def offered_placements(self, configuration: PlatformConfiguration) -> tuple[PlacementOffer, ...]:
+        """Those of `placement_offers` that this installation has."""
+        return ()
+
+    def registration_messages(
+        self, tool: ToolDescription, configuration: PlatformConfiguration, wishes: RegistrationWishes
+    ) -> list[dict[str, Any]]:
+        """The `messages` to ask for: links and the picker, and further ones where the platform has them."""
+        known = configuration.messages or {MessageType.DEEP_LINKING: frozenset[str]()}
+        link = {"type": "LtiResourceLinkRequest", "target_link_uri": tool.launch_url, "label": tool.label}
+        messages: list[dict[str, Any]] = [link]
+        for kind in (MessageType.DEEP_LINKING, MessageType.SUBMISSION_REVIEW, MessageType.DATA_PRIVACY):
+            if kind in known:
+                messages.append({"type": kind.value, "target_link_uri": tool.launch_url, "label": tool.label})
+            if kind in known and kind is MessageType.DEEP_LINKING:
+                messages[-1]["label"] = tool.picker_label
+                places = sorted(known[kind] & {CONTENT_AREA})
+                messages[-1] |= {"placements": places} if places else {}
+        return messages
+
+    def registration_members(self, wishes: RegistrationWishes) -> dict[str, Any]:
+        """Members of the platform's own for the tool configuration."""
+        return {}
+
+    def manual_configuration(
+        self, tool: ToolDescription, wishes: RegistrationWishes, scopes: Iterable[str]
+    ) -> dict[str, Any] | None:
+        """The file by which its administrator sets up this tool by hand, if the platform reads one."""
+        return None
+
 
 def is_throttled(answer: HttpAnswer) -> bool:
     """A rate limit told by 403 (Canvas: request_throttle.rb; its newest documentation says 429)."""
@@ -209,6 +337,14 @@ def origin(url: str) -> str:
     host = f"[{name}]" if ":" in name else name
     default = {"http": 80, "https": 443}[parts.scheme]
     return f"{parts.scheme}://{host}" + (f":{parts.port}" if parts.port not in (None, default) else "")
+
+
+def host_of(url: str) -> str:
+    """The host of a web address in lower case; "" for anything else."""
+    try:
+        return urlsplit(base_url(url)).hostname or ""
+    except ValueError:
+        return ""
 
 
 def base_url(url: str) -> str:

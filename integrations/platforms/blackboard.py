@@ -30,3 +30,8 @@ class Blackboard(Platform):
     def comment(self, score: Score, sent: SentScore | None) -> str | None:
         """Feedback is shown as HTML there: a bare line break would vanish."""
         return score.comment and score.comment.replace("\n", "<br/>")
+
+    # -- dynamic registration ----------------------------------------------------------------------
+
+    # Client ids come from its developer portal; it has no dynamic registration.
+    registration_place: ClassVar[str] = ""

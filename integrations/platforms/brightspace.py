@@ -26,3 +26,14 @@ class Brightspace(Platform):
             "jwks_url": f"{base}/d2l/.well-known/jwks",
             "token_audience": "https://api.brightspace.com/auth/token",
         }
+
+    # -- dynamic registration ----------------------------------------------------------------------
+
+    # Admin Tools > Manage Extensibility > LTI Advantage > Register Tool: opens a new tab, sends no token, and
+    # leaves the registration disabled and without a deployment (openwebwork/webwork2#2993).
+    registration_place: ClassVar[str] = "register-tool"
+    steps_after_registration: ClassVar[tuple[str, ...]] = (
+        "enable-registration",
+        "add-deployment",
+        "open-once",
+    )

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 from typing import ClassVar
 
 from integrations.platforms.base import Platform, whole_points
-from integrations.terms import Outcome
+from integrations.terms import (
+    ContentHint,
+    ContentRules,
+    DeepLinkingSettings,
+    Outcome,
+)
 
 
 class OpenEdx(Platform):
@@ -31,3 +37,20 @@ class OpenEdx(Platform):
     def column_maximum(self, wanted: Decimal) -> Decimal:
         """serializers.py: an integer (99.5 was answered with 400)."""
         return whole_points(super().column_maximum(wanted))
+
+    # -- dynamic registration ----------------------------------------------------------------------
+
+    # lti_consumer has no address for it: an author copies each block's addresses (plugin/urls.py).
+    registration_place: ClassVar[str] = ""
+
+    # -- deep linking ------------------------------------------------------------------------------
+
+    # plugin/views.py, deep_linking_response_endpoint: an answer first erases what was chosen before.
+    takes_empty_answer: ClassVar[bool] = False
+
+    def content_rules(self, said: DeepLinkingSettings) -> ContentRules:
+        """One item, because several would share the block's one resource link. The maximum is the weight of the
+        block; it uses an item's address and custom parameters only (lti_1p3/consumer.py,
+        set_dl_content_launch_parameters), though it stores the rest."""
+        hints = {ContentHint.REPLACES, ContentHint.POINTS_SET_THERE, ContentHint.DATES_STAY_HERE}
+        return replace(super().content_rules(said), multiple=False, hints=frozenset(hints))

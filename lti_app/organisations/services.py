@@ -36,6 +36,15 @@ def school_named(name: str, *, district: str, time_zone: str = "Asia/Shanghai") 
     return school
 
 
+def free_school_name(wanted: str, *, district: str) -> str:
+    """`wanted`, with a number behind it where the district has a school of that name."""
+    query = select(School.name).join(District).where(District.name == district)
+    taken = set(db.session.scalars(query.where(School.name.startswith(wanted, autoescape=True))))
+    return next(
+        name for name in (wanted, *(f"{wanted} ({n})" for n in range(2, 10_000))) if name not in taken
+    )
+
+
 def term_of(district_id: int, day: date) -> Term:
     """The district's term that `day` falls in.
 

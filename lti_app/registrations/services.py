@@ -15,7 +15,7 @@ from integrations.terms import AddressPolicy, Endpoints, ServiceAccess
 from lti_app.extensions import cache, db
 from lti_app.organisations.models import School
 from lti_app.registrations.keys import signing_key
-from lti_app.registrations.models import Deployment, Registration, RegistrationStatus
+from lti_app.registrations.models import Deployment, DeploymentPolicy, Registration, RegistrationStatus
 from lti_app.security import is_origin
 
 FRAME_ORIGINS_SECONDS = 60
@@ -54,6 +54,7 @@ class NewRegistration:
     allow_http: bool = False
     allow_private_network: bool = False
     frame_origins: tuple[str, ...] = ()
+    deployment_policy: DeploymentPolicy = DeploymentPolicy.PENDING
 
 
 def add_registration(new: NewRegistration, school: School) -> tuple[Registration, bool]:
@@ -64,11 +65,11 @@ def add_registration(new: NewRegistration, school: School) -> tuple[Registration
     """
     endpoints = _endpoints(new)
     _check_addresses(new, endpoints)
-    known = _find(endpoints.issuer, new.client_id)
+    known = find_registration(endpoints.issuer, new.client_id)
     if known is not None:
-        _refuse_contradiction(known, new, endpoints)
+        _refuse_contradiction(known, new, endpoints, school)
         return known, _add_deployment(known, new.deployment_id)
-    name = new.name or _free_name(urlsplit(new.url).hostname or endpoints.issuer)
+    name = new.name or free_name(urlsplit(new.url).hostname or endpoints.issuer)
     if db.session.scalar(select(Registration.id).where(Registration.name == name)):
         raise RegistrationRefused(f"the name {name!r} is taken; choose another with --name")
     registration = Registration(
@@ -84,6 +85,7 @@ def add_registration(new: NewRegistration, school: School) -> tuple[Registration
         frame_origins=sorted({*endpoints.frame_origins, *new.frame_origins}),
         allow_http=new.allow_http,
         allow_private_network=new.allow_private_network,
+        deployment_policy=new.deployment_policy,
     )
     db.session.add(registration)
     db.session.flush()  # registration.id
@@ -113,6 +115,8 @@ def set_status(registration: Registration, status: RegistrationStatus) -> bool:
 
 def find_for_login(issuer: str, client_id: str | None) -> Registration | None:
     """The active registration a login speaks for; without `client_id` only when there is exactly one."""
+    if _is_unstorable(issuer, client_id):
+        return None
     query = _OF_ISSUER if client_id is None else _OF_CLIENT
     found = db.session.scalars(query, {"issuer": issuer, "client_id": client_id}).all()
     return found[0] if len(found) == 1 else None
@@ -122,6 +126,30 @@ def find_deployment(registration_id: int, deployment_id: str) -> Deployment | No
     """The deployment of that id, whatever its status, or None."""
     values = {"registration_id": registration_id, "deployment_id": deployment_id}
     return db.session.scalar(_DEPLOYMENT, values)
+
+
+def deployments_of(registration: Registration) -> Sequence[Deployment]:
+    """The registration's deployments, oldest first."""
+    query = select(Deployment).where(Deployment.registration_id == registration.id)
+    return db.session.scalars(query.order_by(Deployment.id)).all()
+
+
+def find_waiting(issuer: str, client_id: str | None) -> Registration | None:
+    """The registration at that issuer that waits for the operator's approval, if there is just one."""
+    if _is_unstorable(issuer, client_id):
+        return None
+    query = select(Registration).where(
+        Registration.issuer == issuer, Registration.status == RegistrationStatus.PENDING
+    )
+    if client_id is not None:
+        query = query.where(Registration.client_id == client_id)
+    found = db.session.scalars(query.limit(2)).all()
+    return found[0] if len(found) == 1 else None
+
+
+def forget_frame_origins() -> None:
+    """Read them again: a platform has come or gone."""
+    cache.delete("frame-origins")
 
 
 def known_frame_origins() -> list[str]:
@@ -160,10 +188,16 @@ def service_access(registration: Registration) -> ServiceAccess:
     )
 
 
-def _find(issuer: str, client_id: str) -> Registration | None:
+def find_registration(issuer: str, client_id: str) -> Registration | None:
+    """The registration of that client id at that issuer, whatever its status, or None."""
     return db.session.scalar(
         select(Registration).where(Registration.issuer == issuer, Registration.client_id == client_id)
     )
+
+
+def _is_unstorable(*texts: str | None) -> bool:
+    """PostgreSQL would not even look for a NUL."""
+    return any("\x00" in text for text in texts if text is not None)
 
 
 def _endpoints(new: NewRegistration) -> Endpoints:
@@ -213,7 +247,15 @@ def _check_addresses(new: NewRegistration, endpoints: Endpoints) -> None:
             raise RegistrationRefused(f"the {label} must have 1 to {most} printable characters")
 
 
-def _refuse_contradiction(known: Registration, new: NewRegistration, endpoints: Endpoints) -> None:
+def _refuse_contradiction(
+    known: Registration, new: NewRegistration, endpoints: Endpoints, school: School
+) -> None:
+    if known.school_id != school.id:
+        raise RegistrationRefused(
+            f"{known.name!r} already has this issuer and client id for another school, and its classes belong "
+            "there; nothing was changed. Give the same --school and --district, or register the tool at the "
+            "LMS once more for a client id of this school's own"
+        )
     if known.jwks_url != endpoints.jwks_url:
         raise RegistrationRefused(
             f"{known.name!r} already has this issuer and client id with another key set ({known.jwks_url}). "
@@ -240,6 +282,7 @@ def _add_deployment(registration: Registration, deployment_id: str) -> bool:
     return True
 
 
-def _free_name(wanted: str) -> str:
+def free_name(wanted: str) -> str:
+    """`wanted`, with a number behind it where another registration is called so."""
     taken = set(db.session.scalars(select(Registration.name)))
     return next(name for name in (wanted, *(f"{wanted}-{n}" for n in range(2, 10_000))) if name not in taken)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
@@ -144,22 +143,6 @@ def test_disabling_is_undone_by_enabling(app: Flask, visit: Visitor) -> None:
     run(app, "platforms", "enable", "lms.test")
     assert visit("teacher").status == 200
     assert "no platform" in run(app, "platforms", "disable", "unknown", exit_code=1)
-
-
-def test_keys_rotate_with_an_overlap(app: Flask) -> None:
-    def published() -> list[str]:
-        answer = app.test_client().get("/lti/jwks.json", base_url=BASE)
-        return [jwk["kid"] for jwk in json.loads(answer.data)["keys"]]
-
-    (first,) = published()
-    run(app, "keys", "rotate")
-    second, old = published()
-    assert old == first
-    with app.app_context():
-        assert signing_key().kid == second
-    run(app, "keys", "retire", first)
-    assert published() == [second]
-    assert "only one" in run(app, "keys", "retire", second, exit_code=1)
 
 
 def test_keys_are_useless_without_the_secret(sqlite_url: str, tmp_path: Path) -> None:
