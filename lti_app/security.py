@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit
 
 from flask import Flask, Response, current_app, g, request
 from flask_babel import lazy_gettext
+from werkzeug.exceptions import RequestEntityTooLarge
 
 from integrations.platforms.base import origin
 from lti_app.errors import AppError
@@ -31,9 +33,24 @@ def cross_site(view: Any) -> Any:
     return view
 
 
+def takes(most: int) -> Callable[[Any], Any]:
+    """Mark a view that is sent up to `most` bytes, more than others; it says itself what is too large."""
+
+    def mark(view: Any) -> Any:
+        view.__dict__["most_sent"] = most
+        return view
+
+    return mark
+
+
 def allow_framing(origins: Iterable[str]) -> None:
     """Let the answer to this request be framed by these origins (besides ourselves)."""
     g.frame_origins = sorted({origin for origin in origins if is_origin(origin)})
+
+
+def allow_posting_to(target: str) -> None:
+    """Let a form of this request's page go to the origin `target` (besides ourselves)."""
+    g.form_targets = [target]
 
 
 def origin_of(url: str) -> str:
@@ -63,6 +80,7 @@ def is_origin(value: str) -> bool:
 def init_security(app: Flask) -> None:
     """Install the request check and the response headers."""
     app.before_request(_refuse_foreign_requests)
+    app.before_request(_receive)
     app.after_request(_headers)
 
 
@@ -90,6 +108,20 @@ def _refuse_foreign_requests() -> None:
         )
 
 
+def _receive() -> None:
+    """Take the whole body in before any transaction begins: an unsafe request holds SQLite's one write lock from
+    its first query on, and whoever sends slowly would keep everybody else from writing for as long."""
+    if request.method not in UNSAFE or request.endpoint is None:
+        return
+    most = getattr(app_view(), "most_sent", None)
+    if most is None:
+        request.get_data(parse_form_data=True)
+        return
+    request.max_content_length = most
+    with suppress(RequestEntityTooLarge):
+        request.get_data(parse_form_data=True)
+
+
 def app_view() -> Any:
     """The view function of this request, or None."""
     return current_app.view_functions.get(request.endpoint or "")
@@ -99,9 +131,10 @@ def _headers(response: Response) -> Response:
     if "frame_origins" not in g and response.status_code >= 400:
         allow_framing(current_app.extensions["public_frame_origins"]())
     frames = " ".join(["'self'", *g.get("frame_origins", [])])
+    forms = " ".join(["'self'", *g.get("form_targets", [])])
     policy = "; ".join(f"{name} {value}" for name, value in CSP.items())
     headers = response.headers
-    headers["Content-Security-Policy"] = f"{policy}; form-action 'self'; frame-ancestors {frames}"
+    headers["Content-Security-Policy"] = f"{policy}; form-action {forms}; frame-ancestors {frames}"
     headers["X-Content-Type-Options"] = "nosniff"
     # Not `no-referrer`: with it browsers send `Origin: null` on form posts. Not more than the own origin,
     # because page addresses hold the launch key.

@@ -38,6 +38,8 @@ _BY_KEY = (
         joinedload(LaunchSession.registration),
         joinedload(LaunchSession.lti_user).joinedload(LtiUser.grants),
         joinedload(LaunchSession.person),
+        joinedload(LaunchSession.child),
+        joinedload(LaunchSession.guardianship),
         joinedload(LaunchSession.context).joinedload(Context.school),
         joinedload(LaunchSession.resource_link),
     )
@@ -124,6 +126,24 @@ def keeps_records(launch: LaunchSession) -> bool:
 def earns_credits(launch: LaunchSession) -> bool:
     """Parents earn in the bank; pupils never do."""
     return keeps_records(launch) and launch.person is not None and launch.person.kind is PersonKind.PARENT
+
+
+def current_child(launch: LaunchSession) -> LtiUser | None:
+    """The child that the parent of this launch is here for, as long as they are its guardian.
+
+    In a class of families the login is the child's, and whoever of its parents sits there is a guardian of
+    it without being listed as one: the family itself says who is here.
+    """
+    if launch.guardianship is not None or (
+        launch.child_pk == launch.lti_user_pk and serves_own_child(launch)
+    ):
+        return launch.child
+    return None
+
+
+def serves_own_child(launch: LaunchSession) -> bool:
+    """Whether a parent sits at the login of their own child."""
+    return _shares_login(launch) and earns_credits(launch)
 
 
 def rights_here(launch: LaunchSession) -> frozenset[Right]:
@@ -254,6 +274,20 @@ def local_text(moment: datetime) -> str:
     return str(format_datetime(moment.astimezone(zone), "short", rebase=False))
 
 
+def _child_for_templates(launch: LaunchSession) -> dict[str, Any] | None:
+    """Which child a parent is here for, and where to change it; nothing to say where the login is its own."""
+    child = current_child(launch)
+    if (child is None and not launch.several_children) or not earns_credits(launch):
+        return None
+    if child is not None and child.id == launch.lti_user_pk:
+        return None
+    return {
+        "name": (child.name or gettext("未署名的孩子")) if child else None,
+        "url": url_for("families.children"),
+        "several": launch.several_children,
+    }
+
+
 def role_label(launch: LaunchSession) -> str:
     """The word for what somebody is here, in the page's language."""
     if launch.person is not None:
@@ -277,9 +311,11 @@ def _for_templates(launch: LaunchSession) -> dict[str, Any]:
         "context_title": launch.context.title if launch.context else None,
         "course_role_label": role_label(launch),
         "switch_url": url_for("launches.who") if _shares_login(launch) else None,
+        "child": _child_for_templates(launch),
         "locale": launch.locale,
         "return_url": launch.return_url,
         "is_staff": launch.role.is_staff,
+        "is_known": launch.lti_user_pk is not None,
         "keeps_records": keeps_records(launch),
         "earns_credits": earns_credits(launch),
     }

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import ForeignKey, Index, String, Text, UniqueConstraint
-from sqlalchemy.orm import Mapped, mapped_column, relationship
+from sqlalchemy import ForeignKey, Index, String, Text, UniqueConstraint, and_, false
+from sqlalchemy.orm import Mapped, foreign, mapped_column, relationship
 
 from integrations.terms import CourseRole, MessageType
 from lti_app.extensions import EnumText, Id, Model
 from lti_app.registrations.models import Deployment, Registration
-from lti_app.roster.models import Context, LtiUser, Person, ResourceLink
+from lti_app.roster.models import Context, Guardianship, LtiUser, Person, ResourceLink
 
 
 class LoginState(Model):
@@ -24,9 +24,11 @@ class LoginState(Model):
     nonce: Mapped[str] = mapped_column(String(64))
     registration_id: Mapped[int] = mapped_column(ForeignKey("registration.id"))
     browser_hash: Mapped[str] = mapped_column(String(64))
-    """SHA-256 of the secret in the browser's state cookie."""
+    """SHA-256 of the secret that the browser keeps, in a cookie or in the platform's storage."""
+    storage_target: Mapped[str | None] = mapped_column(String(255))
+    """The platform's frame that keeps data for tools (LTI Client Side postMessages), if it has one."""
     parameters: Mapped[dict] = mapped_column()
-    """The login's own parameters, to repeat it in a new tab."""
+    """The login's own parameters, to repeat it in a new tab, and the address at the platform."""
     expires_at: Mapped[datetime]
 
 
@@ -58,7 +60,9 @@ class LaunchSession(Model):
     deep_linking: Mapped[dict | None] = mapped_column()
     """What a deep linking request accepts (the fields of DeepLinkingSettings); None for other messages."""
     child_pk: Mapped[int | None] = mapped_column(ForeignKey("lti_user.id"))
-    """Which of several children the parent is here for."""
+    """Which of several children the parent is here for; pages ask `current_child()`."""
+    several_children: Mapped[bool] = mapped_column(default=False, server_default=false())
+    """The parent has children to choose from."""
     locale: Mapped[str] = mapped_column(String(16))
     return_url: Mapped[str | None] = mapped_column(Text)
     frame_origins: Mapped[list] = mapped_column()
@@ -70,6 +74,34 @@ class LaunchSession(Model):
     deployment: Mapped[Deployment] = relationship(lazy="raise")
     lti_user: Mapped[LtiUser | None] = relationship(lazy="raise", foreign_keys=[lti_user_pk])
     child: Mapped[LtiUser | None] = relationship(lazy="raise", foreign_keys=[child_pk])
+    guardianship: Mapped[Guardianship | None] = relationship(
+        lazy="raise",
+        viewonly=True,
+        primaryjoin=lambda: and_(
+            foreign(LaunchSession.person_id) == Guardianship.person_id,
+            foreign(LaunchSession.child_pk) == Guardianship.child_pk,
+            Guardianship.removed_at.is_(None),
+        ),
+    )
     person: Mapped[Person | None] = relationship(lazy="raise")
     context: Mapped[Context | None] = relationship(lazy="raise")
     resource_link: Mapped[ResourceLink | None] = relationship(lazy="raise")
+
+
+class PageTicket(Model):
+    """A one-time link to a page of a launch, for a new tab, which does not see the frame's cookie: taken
+    (deleted) by the first tab that shows it."""
+
+    __tablename__ = "page_ticket"
+    __table_args__ = (
+        UniqueConstraint("token_hash"),
+        Index(None, "launch_session_pk"),
+        Index(None, "expires_at"),
+    )
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    token_hash: Mapped[str] = mapped_column(String(64))
+    launch_session_pk: Mapped[int] = mapped_column(ForeignKey("launch_session.id", ondelete="CASCADE"))
+    path: Mapped[str] = mapped_column(Text)
+    """The page, with its query, after the launch's own address."""
+    expires_at: Mapped[datetime]

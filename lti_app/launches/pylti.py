@@ -21,16 +21,24 @@ from pylti1p3.session import SessionService
 from pylti1p3.tool_config import ToolConfAbstract
 
 from integrations.errors import BadMessage, PlatformError
-from integrations.lti.claims import parse_launch
+from integrations.lti.claims import LTI, parse_launch
 from integrations.lti.tokens import verify_id_token
 from integrations.platforms.registry import platform_for
-from integrations.terms import Launch
+from integrations.terms import Launch, MessageType
 from lti_app.clock import utc_now
+from lti_app.errors import LaunchRefused
 from lti_app.extensions import platform_services
 from lti_app.launches.models import LoginState
 from lti_app.launches.refusals import refused
+from lti_app.registrations.deployments import met, note_platform
 from lti_app.registrations.models import Deployment, DeploymentStatus, Registration
-from lti_app.registrations.services import address_policy, find_deployment, find_for_login
+from lti_app.registrations.services import (
+    address_policy,
+    find_for_login,
+    find_waiting,
+    known_frame_origins,
+)
+from lti_app.security import allow_framing
 
 
 class DatabaseToolConf(ToolConfAbstract):
@@ -40,6 +48,7 @@ class DatabaseToolConf(ToolConfAbstract):
         super().__init__()
         self.registration: Registration | None = None
         self.deployment: Deployment | None = None
+        self.refused_as: DeploymentStatus | None = None
 
     def check_iss_has_one_client(self, iss: str) -> bool:
         return False
@@ -63,8 +72,9 @@ class DatabaseToolConf(ToolConfAbstract):
         self, iss: str, deployment_id: str, client_id: str, *args: Any, **kwargs: Any
     ) -> PyltiDeployment | None:
         assert self.registration is not None
-        row = find_deployment(self.registration.id, deployment_id)
+        row = met(self.registration, deployment_id)
         if row is None or row.status is not DeploymentStatus.ACTIVE:
+            self.refused_as = row.status if row else None
             return None
         self.deployment = row
         return PyltiDeployment().set_deployment_id(deployment_id)
@@ -113,13 +123,20 @@ class Login(FlaskOIDCLogin):
         try:
             url = self._prepare_redirect_url(redirect_uri)
         except OIDCException as error:  # no registration: everything else the schema has checked
-            raise refused("unknown-platform") from error
+            raise self._unknown_platform() from error
         base = self._registration.get_auth_login_url()
         assert base is not None
         if "?" in base:  # the library always joins with "?"
             url = base + "&" + url[len(base) + 1 :]
         nonce = self._session_service.nonce
         return url, f"state-{self.state}", nonce
+
+    def _unknown_platform(self) -> LaunchRefused:
+        waiting = find_waiting(self._get_request_param("iss"), self._get_request_param("client_id") or None)
+        if waiting is None:
+            return refused("unknown-platform")
+        allow_framing([*known_frame_origins(), *waiting.frame_origins])
+        return refused("pending-platform")
 
 
 class StrictLaunch(FlaskMessageLaunch):
@@ -145,13 +162,16 @@ class StrictLaunch(FlaskMessageLaunch):
         try:
             self.validate()
         except BadMessage as error:
-            raise refused(error.code) from error
+            refusal = refused(error.code)
+            refusal.leaves_note = self.conf.refused_as is DeploymentStatus.PENDING
+            raise refusal from error
         except PlatformError as error:
             raise refused("platform-keys") from error
         except LtiException as error:
             raise refused("bad-message") from error
         assert self.launch is not None
         assert self.conf.deployment is not None
+        note_platform(self.conf.deployment, self.launch.platform)
         return self.launch, self.conf.deployment
 
     def validate_state(self) -> StrictLaunch:
@@ -193,13 +213,15 @@ class StrictLaunch(FlaskMessageLaunch):
         try:
             super().validate_deployment()
         except LtiException as error:
-            raise BadMessage("unknown-deployment") from error
+            raise BadMessage(f"{self.conf.refused_as or 'unknown'}-deployment") from error
         return self
 
     def validate_message(self) -> StrictLaunch:
-        if (
-            self._jwt["body"].get("sub") is not None
-        ):  # the library refuses anonymous launches; the spec does not
+        """The library's checks, but where it wants more than the standard: a `sub`, and of a request for content
+        that it takes links and names targets (a page says so). `parse_launch` has looked at those itself."""
+        body = self._jwt["body"]
+        wants_content = body.get(f"{LTI}message_type") == MessageType.DEEP_LINKING
+        if body.get("sub") is not None and not wants_content:
             super().validate_message()
         return self
 

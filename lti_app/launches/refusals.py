@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask_babel import lazy_gettext
+from flask_babel import LazyString, gettext, lazy_gettext
 
 from lti_app.errors import LaunchRefused
+from lti_app.registrations.refusals import whom_to_ask
 
 _AGAIN = lazy_gettext("请回到学校平台，从课程里重新打开。")
 _ADMIN = lazy_gettext("请把下面的代码告诉学校平台的管理员。")
@@ -41,6 +42,25 @@ TEXTS: dict[str, tuple[Any, Any, int]] = {
     "unknown-deployment": (
         lazy_gettext("这个部署还没有登记"),
         lazy_gettext("请平台管理员把部署编号（Deployment ID）告诉本工具的运营人员登记。"),
+        401,
+    ),
+    "pending-deployment": (
+        lazy_gettext("这个部署在等待批准"),
+        LazyString(
+            lambda: gettext(
+                "平台里新装的这一处已经记下，批准后就能打开，不用重新安装。%(ask)s", ask=whom_to_ask()
+            )
+        ),
+        401,
+    ),
+    "rejected-deployment": (
+        lazy_gettext("这个部署没有获得批准"),
+        LazyString(whom_to_ask),
+        401,
+    ),
+    "pending-platform": (
+        lazy_gettext("这个学校平台在等待批准"),
+        LazyString(lambda: gettext("登记已经收到，批准后就能打开，不用重新登记。%(ask)s", ask=whom_to_ask())),
         401,
     ),
     "platform-keys": (

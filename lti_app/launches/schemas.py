@@ -18,8 +18,15 @@ def _readable(value: str) -> None:
         raise validate.ValidationError("unreadable characters")
 
 
+_FRAME = validate.And(validate.Length(0, 255), _readable)
+
+
 class LoginSchema(Schema):
-    """A third-party-initiated login (OIDC; LTI 1.3 Core, 5.1.1.1). Platforms add parameters of their own."""
+    """A third-party-initiated login (OIDC; LTI 1.3 Core, 5.1.1.1). Platforms add parameters of their own.
+
+    `lti_storage_target` names the platform's frame that keeps data for tools (LTI OIDC Login with LTI Client
+    Side postMessages 0.1). `gongyu_tab` is ours: the login is repeated in a tab of its own.
+    """
 
     class Meta:
         unknown = EXCLUDE
@@ -29,6 +36,8 @@ class LoginSchema(Schema):
     target_link_uri = fields.String(validate=validate.Length(0, 4096))
     lti_message_hint = fields.String(validate=validate.Length(0, 32_768))
     client_id = fields.String(validate=_ID)
+    lti_storage_target = fields.String(validate=_FRAME)
+    gongyu_tab = fields.String(validate=validate.Length(0, 1))
 
     @post_load
     def _drop_empty(self, data: dict[str, str], **_: object) -> dict[str, str]:
@@ -36,7 +45,10 @@ class LoginSchema(Schema):
 
 
 class LaunchSchema(Schema):
-    """The form post that answers a login: an id_token, or an OIDC error (OpenID Connect Core, 3.1.2.6)."""
+    """The form post that answers a login: an id_token, or an OIDC error (OpenID Connect Core, 3.1.2.6).
+
+    `lti_storage_target` comes again, and may have changed since the login.
+    """
 
     class Meta:
         unknown = EXCLUDE
@@ -45,6 +57,22 @@ class LaunchSchema(Schema):
     id_token = fields.String(load_default="")
     error = fields.String(load_default="", validate=validate.Length(0, 200))
     error_description = fields.String(load_default="")
+    lti_storage_target = fields.String(load_default="", validate=_FRAME)
+
+
+class StoredLaunchSchema(LaunchSchema):
+    """The same from our own page, with the secret that the platform's storage kept."""
+
+    storage_proof = fields.String(required=True, validate=validate.Length(1, 128))
+
+
+class PageSchema(Schema):
+    """A page of the launch, to be opened in a new tab."""
+
+    class Meta:
+        unknown = EXCLUDE
+
+    page = fields.String(required=True, validate=[validate.Length(1, 2000), _readable])
 
 
 class WhoSchema(Schema):

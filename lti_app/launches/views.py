@@ -2,25 +2,35 @@
 
 from __future__ import annotations
 
-import hmac
 import secrets
 from collections.abc import Sequence
 from typing import Any
 
-from flask import Blueprint, current_app, g, redirect, render_template, request, url_for
+from flask import (
+    Blueprint,
+    current_app,
+    g,
+    jsonify,
+    make_response,
+    redirect,
+    render_template,
+    request,
+    url_for,
+)
 from flask_babel import gettext
 from marshmallow import ValidationError
 
 from integrations.terms import CourseRole, Launch
 from lti_app.errors import LaunchRefused
 from lti_app.extensions import db, writes
-from lti_app.launches import services
-from lti_app.launches.current import CHINESE, COOKIE, ENGLISH, current_launch, first_page, hashed
+from lti_app.launches import cookies, pages, services
+from lti_app.launches.current import CHINESE, COOKIE, ENGLISH, current_launch, first_page
 from lti_app.launches.pylti import Login, StrictLaunch
 from lti_app.launches.refusals import refused
-from lti_app.launches.schemas import LanguageSchema, LaunchSchema, LoginSchema, WhoSchema
+from lti_app.launches.schemas import LanguageSchema, LaunchSchema, LoginSchema, StoredLaunchSchema, WhoSchema
 from lti_app.registrations.models import Registration
 from lti_app.registrations.services import known_frame_origins
+from lti_app.roster.guardians import record_guardianships
 from lti_app.roster.models import Audience, Person
 from lti_app.roster.services import (
     family_of,
@@ -28,7 +38,6 @@ from lti_app.roster.services import (
     person_here,
     person_of,
     record_arrival,
-    record_guardianships,
     state_kind,
 )
 from lti_app.security import allow_framing, cross_site
@@ -36,11 +45,9 @@ from lti_app.security import allow_framing, cross_site
 lti_bp = Blueprint("lti", __name__)
 inside_bp = Blueprint("launches", __name__)
 
-STATE_COOKIE = "gongyu-login-"
-PROOF_COOKIE = "gongyu-cookies"
 MAX_FAMILY = 12
 # Made once: marshmallow takes longer to make a schema than to use it.
-_LOGIN, _LAUNCH = LoginSchema(), LaunchSchema()
+_LOGIN, _LAUNCH, _STORED = LoginSchema(), LaunchSchema(), StoredLaunchSchema()
 
 
 @lti_bp.before_request
@@ -56,9 +63,13 @@ def login() -> Any:
     """Begin a launch (OIDC third-party-initiated login), by GET or POST.
 
     Unless the browser already showed that it keeps our cookies here, that is tested before the platform's
-    single-use hint is spent: the next address looks whether the state cookie came back.
+    single-use hint is spent: the next address looks whether the state cookie came back. Where the platform
+    keeps data for tools, a page of ours asks that address first and the platform then: only this answer, once,
+    holds the secret.
     """
     parameters = _loaded(_LOGIN)
+    target = parameters.pop("lti_storage_target", None)
+    in_tab = parameters.pop("gongyu_tab", None) is not None
     attempt = Login(parameters)
     address, state, nonce = attempt.authorization_url(_public("lti.launch"))
     registration = attempt.conf.registration
@@ -71,33 +82,75 @@ def login() -> Any:
         secret=secret,
         authorization_url=address,
         parameters=parameters,
+        storage_target=target,
     )
     db.session.commit()
-    proven = PROOF_COOKIE in request.cookies
-    answer = redirect(address if proven else url_for("lti.login_checked", state=state))
-    _set_cookie(answer, _state_cookie(state), secret, "/lti", int(services.LOGIN_LIFE.total_seconds()))
+    answer: Any
+    proven = cookies.PROOF_COOKIE in request.cookies
+    checked = url_for("lti.login_checked", state=state, tab=1 if in_tab else None)
+    if target and not proven:
+        answer = make_response(pages.carry(state, secret, target, address, checked))
+    else:
+        answer = redirect(address if proven else checked)
+    life = int(services.LOGIN_LIFE.total_seconds())
+    cookies.set_cookie(answer, cookies.state_cookie(state), secret, "/lti", life)
     return answer
 
 
 @lti_bp.get("/login/<state>")
 def login_checked(state: str) -> Any:
-    """Go on to the platform if the browser kept the cookie; else offer a new tab, where it will."""
+    """Go on to the platform if the browser kept the cookie; else offer a new tab, where it will. To our own
+    script: only say whether it was kept."""
     login = services.find_login(state)
     if login is None:
         raise refused("used")
-    if _shows_secret(state, login.browser_hash):
+    answer: Any
+    kept = cookies.shows_secret(state, login.browser_hash)
+    if request.accept_mimetypes.best == "application/json":
+        answer = jsonify(kept=kept)
+    elif kept:
         answer = redirect(login.parameters["authorization_url"])
-        _set_cookie(answer, PROOF_COOKIE, "1", "/lti", 24 * 3600)
-        return answer
-    again = url_for("lti.login", **login.parameters["login"])
-    return render_template("launches/new_tab.html", again=again)
+    else:
+        return pages.without_cookies(login.parameters["login"])
+    if kept:
+        cookies.note_cookies_work(answer)
+    return answer
 
 
 @lti_bp.post("/launch")
 @cross_site
 def launch() -> Any:
-    """Take the platform's answer to a login: open a session and go to its first page, or say why not."""
+    """Take the platform's answer to a login: open a session and go to its first page, or say why not.
+
+    Without our cookie, but with a platform that keeps data for tools, nothing is taken yet: a page of ours
+    gets the proof out of the platform's storage and comes back with it.
+    """
     values = _loaded(_LAUNCH)
+    if not cookies.brings_cookie(values["state"]):
+        login = services.find_login(values["state"])
+        db.session.close()  # whoever writes must not wait for our page
+        if login is not None and login.storage_target:
+            return pages.recall(values, login)
+    return _answer(values, None)
+
+
+@lti_bp.post("/launch/stored")
+def launch_stored() -> Any:
+    """The same launch from our own page, with the proof. That it is our page is what keeps others from handing
+    somebody a login of theirs: unlike the address for platforms, this one refuses posts of other sites."""
+    values = _loaded(_STORED)
+    return _answer(values, values["storage_proof"])
+
+
+@lti_bp.get("/launch")
+@lti_bp.get("/launch/stored")
+def launch_by_hand() -> Any:
+    """Somebody reloaded or bookmarked the launch address."""
+    raise refused("used")
+
+
+def _answer(values: dict[str, Any], proof: str | None) -> Any:
+    """The one verified path, whatever carried the proof: a cookie, or the platform's storage (`proof`)."""
     login = services.take_login(values["state"])
     registration = services.registration_of(login) if login else None
     db.session.expunge_all()  # what was read stays usable
@@ -109,30 +162,27 @@ def launch() -> Any:
     if registration is None:
         raise refused("unknown-platform")
     allow_framing(registration.frame_origins)
-    if not _shows_secret(login.state, login.browser_hash):
+    with_cookie = cookies.shows_secret(login.state, login.browser_hash)
+    stored = proof is not None and bool(login.storage_target) and cookies.is_secret(proof, login.browser_hash)
+    if not with_cookie and not stored:
         raise refused("other-browser")
     if values["error"]:
         raise refused("login-required" if values["error"] == "login_required" else "platform-error")
     try:
         message, deployment = StrictLaunch(request, login, registration, values["id_token"]).verified()
     except LaunchRefused as error:
+        if error.leaves_note:
+            db.session.commit()
         db.session.close()  # the page that says why must not hold SQLite's write lock
         return _refusal(error, login.state)
-    opened = _open(message, registration, deployment)
+    opened = _open(message, registration, deployment, with_cookie=with_cookie)
     db.session.commit()
     g.launch_key = opened.key
     first = first_page(message.message_type, message.roles.course_role, message.roles.is_administrator)
     answer = redirect(url_for(first, key=opened.key), 303)
-    _forget_cookie(answer, login.state)
-    assert opened.secret is not None
-    _set_cookie(answer, COOKIE, opened.secret, f"/l/{opened.key}", int(services.SESSION_LIFE.total_seconds()))
+    cookies.forget_login(answer, login.state)
+    bind(answer, opened)
     return answer
-
-
-@lti_bp.get("/launch")
-def launch_by_hand() -> Any:
-    """Somebody reloaded or bookmarked the launch address."""
-    raise refused("used")
 
 
 @inside_bp.route("/who", methods=["GET", "POST"])
@@ -146,7 +196,8 @@ def who() -> Any:
     families = context.audience is Audience.FAMILIES
     if current.person_id is None and context.audience is not None and not families:
         # The teacher has said it since this launch began.
-        current.person_id = person_by_audience(user, context.audience).id
+        current.person = person_by_audience(user, context.audience)
+        services.find_child(current)
         db.session.commit()
     if not families and current.person_id is not None:
         return redirect(url_for("courses.home"))  # the teacher has said it, or this login has, once
@@ -159,7 +210,8 @@ def who() -> Any:
         if len(family) >= MAX_FAMILY:
             problem = gettext("这个账号的家人已经够多了，请从上面选一位。")
         return render_template("launches/who.html", families=families, family=family, problem=problem), 422
-    current.person_id = chosen.id
+    current.person = chosen
+    services.find_child(current)
     db.session.commit()
     return redirect(url_for("courses.home"), 303)
 
@@ -197,7 +249,9 @@ def _chosen(family: Sequence[Person]) -> Person | None:
     return person
 
 
-def _open(message: Launch, registration: Registration, deployment: Any) -> services.OpenedSession:
+def _open(
+    message: Launch, registration: Registration, deployment: Any, *, with_cookie: bool
+) -> services.OpenedSession:
     arrival = record_arrival(message, registration, deployment)
     person = None
     if arrival.user is not None:
@@ -205,7 +259,7 @@ def _open(message: Launch, registration: Registration, deployment: Any) -> servi
         if person is not None and message.roles.course_role is CourseRole.MENTOR:
             assert arrival.context is not None  # a Mentor is one of some class
             record_guardianships(message, person, registration, arrival.context)
-    return services.open_session(message, registration, deployment, arrival, person, with_cookie=True)
+    return services.open_session(message, registration, deployment, arrival, person, with_cookie=with_cookie)
 
 
 def _loaded(schema: Any) -> dict[str, Any]:
@@ -217,36 +271,19 @@ def _loaded(schema: Any) -> dict[str, Any]:
     return values
 
 
+def bind(answer: Any, opened: services.OpenedSession) -> None:
+    """Give the browser the cookie without which the new session's address opens nothing, if it takes any."""
+    if opened.secret is not None:
+        life = int(services.SESSION_LIFE.total_seconds())
+        cookies.set_cookie(answer, COOKIE, opened.secret, f"/l/{opened.key}", life)
+
+
 def _refusal(error: LaunchRefused, state: str) -> Any:
     answer = current_app.ensure_sync(current_app.handle_user_exception)(error)
-    _forget_cookie(answer, state)
+    cookies.forget_login(answer, state)
     return answer
 
 
 def _public(endpoint: str) -> str:
     """Our address as platforms know it: exactly the registered redirect URI."""
     return current_app.config["SETTINGS"].public_url + url_for(endpoint)
-
-
-def _state_cookie(state: str) -> str:
-    # A name of its own per login: two frames that start at once must not overwrite each other's proof.
-    return STATE_COOKIE + hashed(state)[:16]
-
-
-def _shows_secret(state: str, browser_hash: str) -> bool:
-    shown = request.cookies.get(_state_cookie(state), "")
-    return hmac.compare_digest(hashed(shown), browser_hash)
-
-
-def _set_cookie(answer: Any, name: str, value: str, path: str, seconds: int) -> None:
-    """`Partitioned` (CHIPS) makes the cookie work inside another site's frame; it demands `Secure`, which
-    browsers also accept from http on the machine itself."""
-    answer.set_cookie(
-        name, value, max_age=seconds, path=path, secure=True, httponly=True, samesite="None", partitioned=True
-    )
-
-
-def _forget_cookie(answer: Any, state: str) -> None:
-    answer.delete_cookie(
-        _state_cookie(state), path="/lti", secure=True, httponly=True, samesite="None", partitioned=True
-    )

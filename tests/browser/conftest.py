@@ -31,12 +31,18 @@ MILLISECONDS = 15_000
 OpenContext = Callable[..., BrowserContext]
 
 
-@pytest.fixture(scope="session")
-def chromium() -> Iterator[Browser]:
-    """The browser of this test process."""
+def chromium_path() -> str:
+    """Where Chromium is on this machine; skips (or fails, in CI) where it is not."""
     path = os.environ.get("CHROMIUM") or shutil.which("chromium") or "/usr/bin/chromium"
     if not os.path.exists(path):
         absent(f"Chromium is absent ({path}; CHROMIUM may name another)")
+    return path
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    """The browser of this test process."""
+    path = chromium_path()
     expect.set_options(timeout=MILLISECONDS)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
@@ -78,9 +84,11 @@ def open_context(chromium: Browser, school: School) -> Iterator[OpenContext]:
         if response.status >= 500 and response.url.startswith(school.tool.url):
             complaints.append(f"{response.status} {response.url}")
 
-    def opened(*, width: int = 1280, height: int = 800, script: bool = True) -> BrowserContext:
+    def opened(
+        *, width: int = 1280, height: int = 800, script: bool = True, locale: str = "zh-CN"
+    ) -> BrowserContext:
         context = chromium.new_context(
-            viewport={"width": width, "height": height}, locale="zh-CN", java_script_enabled=script
+            viewport={"width": width, "height": height}, locale=locale, java_script_enabled=script
         )
         context.set_default_timeout(MILLISECONDS)
         context.on("console", said)

@@ -76,6 +76,7 @@ def _content_claims(token: str) -> tuple[ToolEntry, dict[str, Any]]:
 def _login(wish: dict[str, Any]) -> ResponseReturnValue:
     login = SandboxLogin(LibraryRequest(request), current_lms().platform())
     login.by_get = request.args.get("method") == "get"
+    login.storage_target = current_lms().storage_target()
     login.set_lti_message_hint(hint=current_lms().store.add_hint(wish))
     return login.initiate_login(wish["user"])
 
@@ -85,6 +86,7 @@ def authenticate() -> ResponseReturnValue:
     lms = current_lms()
     tool = lms.tool(request.values.get("client_id", "")) or lms.current_tool()
     launch = SandboxLaunch(LibraryRequest(request), lms.platform(tool), lms.addresses, lms.store, tool)
+    launch.storage_target = lms.storage_target()
     try:
         return launch.lti_launch()
     except PreflightRequestValidationException:

@@ -13,6 +13,7 @@ from .switches import Switches
 from .tools import ToolEntry
 
 LOG_LENGTH = 200
+STORAGE_FRAME = "school_storage"
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,13 @@ class Lms:
             store=self.store,
             tokens_expired=self.switches.now().expired_tokens,
         )
+
+    def storage_target(self) -> str | None:
+        """What `lti_storage_target` says at the moment (LTI OIDC Login with LTI Client Side postMessages)."""
+        where = self.switches.now().storage
+        if not where:
+            return None
+        return STORAGE_FRAME if where in ("frame", "foreign") else "_parent"
 
 
 EXTENSION = "sandbox"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from flask import redirect, render_template
 from flask.typing import ResponseReturnValue
@@ -26,11 +26,14 @@ class SandboxLogin(OIDCLoginAbstract):
     """A login that the platform starts, by a form that posts itself or by a plain redirect."""
 
     by_get = False
+    storage_target: str | None = None
 
     def set_lti_message_hint(self, **kwargs: Any) -> None:
         self._lti_message_hint = kwargs["hint"]
 
     def get_redirect(self, url: str) -> ResponseReturnValue:
+        if self.storage_target:
+            url += "&" + urlencode({"lti_storage_target": self.storage_target})
         if self.by_get:
             return redirect(url)
         return render_template(
@@ -63,6 +66,7 @@ class SandboxLaunch(LTIAdvantageMessageLaunchAbstract):
         self._tool = tool
         self._addresses = addresses
         self._store = store
+        self.storage_target: str | None = None
 
     def prepare_launch(self, preflight_response: dict[str, Any]) -> None:
         if preflight_response["redirect_uri"] not in self._tool.redirects:
@@ -160,6 +164,8 @@ class SandboxLaunch(LTIAdvantageMessageLaunchAbstract):
 
     def render_launch_form(self, launch_data: dict[str, Any], **kwargs: Any) -> str:
         fields = {key: launch_data[key] for key in ("id_token", "state")}
+        if self.storage_target:
+            fields["lti_storage_target"] = self.storage_target
         return render_template("post.html", action=launch_data["launch_url"], fields=fields)
 
 

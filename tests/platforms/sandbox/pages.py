@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from flask import Blueprint, abort, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 from . import school
-from .lms import current_lms
+from .lms import STORAGE_FRAME, current_lms
 from .visitor import PERSON_COOKIE, current_person
 
 ZONE = ZoneInfo("Asia/Shanghai")
@@ -39,7 +40,7 @@ def course(course: str) -> str:
     sections: dict[str, list[school.Link]] = {}
     for link in current_lms().store.links(course):
         sections.setdefault(link.section, []).append(link)
-    return render_template("course.html", course=known, sections=sections, tool=current_lms().addresses.tool)
+    return render_template("course.html", course=known, sections=sections, **_around_tools())
 
 
 @blueprint.get("/courses/<course>/gradebook")
@@ -85,6 +86,29 @@ def review(course: str, item: str, user: str) -> str:
 @blueprint.get("/courses/<course>/roster")
 def roster(course: str) -> str:
     return render_template("roster.html", course=_course(course), members=school.members(course))
+
+
+@blueprint.get("/storage")
+def storage() -> str:
+    """The frame that keeps data for tools. `?foreign` is an impostor, shown from another origin."""
+    return render_template(
+        "storage.html", tool=current_lms().addresses.tool, foreign="foreign" in request.args
+    )
+
+
+def _around_tools() -> dict[str, Any]:
+    """What a page with tools' frames needs: the tool's address, and where data for it is kept."""
+    lms = current_lms()
+    where = lms.switches.now().storage
+    address = url_for("pages.storage")
+    if where == "foreign":  # by another name of this machine: another origin
+        address = lms.addresses.issuer.replace("localhost", "127.0.0.1") + url_for("pages.storage", foreign=1)
+    named = lms.storage_target() == STORAGE_FRAME
+    return {
+        "tool": lms.addresses.tool,
+        "storage": where,
+        "storage_frame": (STORAGE_FRAME, address) if named else None,
+    }
 
 
 def _course(course: str) -> school.Course:

@@ -9,13 +9,17 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 MAX_SLOW_SECONDS = 120
+# The page around the tool; a frame of its own beside it; such a frame at another origin, which answers as if it
+# were ours; a platform that announces a storage and never answers.
+STORAGES = ("", "parent", "frame", "foreign", "silent")
 
 
 @dataclass
 class Settings:
     """`slow`: seconds before any service answer. `fail_next` and `throttle_next`: how many more AGS and
     NRPS calls get 500, or 429 with `retry_after` seconds. `expired_tokens`: every access token is too old.
-    `unpublished`: id of a column that takes no scores, or "all"."""
+    `unpublished`: id of a column that takes no scores, or "all". `storage`: where the school's pages keep data
+    for tools, one of STORAGES; "" keeps none."""
 
     slow: float = 0
     fail_next: int = 0
@@ -23,6 +27,7 @@ class Settings:
     retry_after: int = 5
     expired_tokens: bool = False
     unpublished: str = ""
+    storage: str = ""
 
 
 class Switches:
@@ -42,6 +47,8 @@ class Switches:
             if name not in changed:
                 raise ValueError(f"unknown switch: {name}")
             changed[name] = _read(name, value, type(changed[name]))
+        if changed["storage"] not in STORAGES:
+            raise ValueError(f"storage must be one of {STORAGES}")
         with self._lock:
             self._settings = Settings(**changed)
 
