@@ -5,16 +5,29 @@ from __future__ import annotations
 from flask import g
 from flask_babel import lazy_gettext
 
+from lti_app.clock import utc_now
 from lti_app.courses import queries
+from lti_app.courses.dates import Opening, opening
 from lti_app.courses.models import Course, Lesson, Placement
+from lti_app.courses.proposals import COURSE, proposed
 from lti_app.courses.services import Learner
-from lti_app.errors import NotAllowed, NotHere
+from lti_app.errors import AppError, NotAllowed, NotHere
 from lti_app.extensions import db, start_as_reader
-from lti_app.launches.current import current_launch, earns_credits, keeps_records
+from lti_app.launches.current import current_child, current_launch, earns_credits, keeps_records, local_text
 from lti_app.roster.models import Audience, PersonKind
 
-PARAMETER = "gongyu_course"
-"""The custom parameter of a link that names its course by slug."""
+
+class NotOpen(AppError):
+    """The link's course is not open to learners now."""
+
+    def __init__(self, placement: Placement) -> None:
+        if placement.opens_at is not None and utc_now() < placement.opens_at:
+            title, when = lazy_gettext("这门课还没有开放"), placement.opens_at
+            advice = lazy_gettext("%(time)s 开放，到时候再来就好。", time=local_text(when))
+        else:
+            title = lazy_gettext("这门课的学习时间已经结束")
+            advice = lazy_gettext("学过的进度、成绩和学分都保留着。还想学的话，请联系老师。")
+        super().__init__("GY-COURSE-NOT-OPEN", title, advice, status=403)
 
 
 def is_teacher() -> bool:
@@ -28,7 +41,8 @@ def learner() -> Learner | None:
     if not keeps_records(launch) or launch.person_id is None:
         return None
     school = launch.context.school if launch.context is not None and earns_credits(launch) else None
-    return Learner(launch.person_id, school)
+    child = current_child(launch)
+    return Learner(launch.person_id, school, child.id if child else None)
 
 
 def required_learner() -> Learner:
@@ -41,7 +55,7 @@ def required_learner() -> Learner:
 
 def named_course() -> str:
     """The slug that the link's custom parameter names; "" when it names none."""
-    return str(current_launch().custom.get(PARAMETER) or "").strip()
+    return str(current_launch().custom.get(COURSE) or "").strip()
 
 
 def link_placement() -> Placement | None:
@@ -55,12 +69,12 @@ def link_placement() -> Placement | None:
 
 def shown_course() -> Course | None:
     """The course of this launch's link. Before anybody chose, or for a visitor who leaves nothing, the one
-    that the custom parameter names; None when there is none."""
+    that the launch itself proposes; None when there is none."""
     placement = link_placement()
     if placement is not None:
         return placement.course
-    slug = named_course()
-    return queries.course_by_slug(slug) if slug else None
+    proposal = proposed(current_launch())
+    return queries.course_by_slug(proposal.course_slug) if proposal is not None else None
 
 
 def required_course() -> Course:
@@ -68,6 +82,22 @@ def required_course() -> Course:
     if course is None:
         raise NotHere()
     return course
+
+
+def closed_to_learners() -> Placement | None:
+    """The link's placement, when who is here may not learn there now: its dates bind everybody but staff."""
+    placement = link_placement()
+    if placement is None or is_teacher() or opening(placement, utc_now()) is Opening.OPEN:
+        return None
+    return placement
+
+
+def open_course() -> Course:
+    """The link's course, to learn in it. Raises NotOpen before and after its dates."""
+    closed = closed_to_learners()
+    if closed is not None:
+        raise NotOpen(closed)
+    return required_course()
 
 
 def lesson_of(course: Course, slug: str) -> Lesson:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from flask import redirect, render_template, request, url_for
@@ -10,12 +11,13 @@ from marshmallow import ValidationError
 
 from lti_app.courses import access, placements, queries, reviews
 from lti_app.courses.blueprint import bp
+from lti_app.courses.dates import NAMES, first_words, for_fields, in_utc
 from lti_app.courses.labels import audience_words, facts, kind_words, stage_words, stages_text
-from lti_app.courses.models import Course, CourseKind, Stage
+from lti_app.courses.models import Counts, Course, CourseKind, Stage
 from lti_app.courses.schemas import CatalogueQuery, PlacementForm
 from lti_app.errors import NotAllowed, NotHere
 from lti_app.extensions import db
-from lti_app.launches.current import current_launch, require_staff
+from lti_app.launches.current import current_launch, require_context, require_staff
 
 LONGEST_SEARCH = 80
 
@@ -58,8 +60,10 @@ def _take_choice(link_pk: int) -> Any:
         values = PlacementForm().load(request.form.to_dict())
     except ValidationError as error:
         course = _published(request.form.get("course", ""))
-        return _course_to_choose(course, error.normalized_messages()), 422
-    placements.place(link_pk, _published(values["course"]), values["counts"])
+        return _course_to_choose(course, first_words(error), request.form), 422
+    said = any(name in request.form for name in NAMES)
+    dates = in_utc(values, require_context().school.time_zone) if said else None
+    placements.place(link_pk, _published(values["course"]), values["counts"], dates)
     db.session.commit()
     return redirect(url_for("dashboard.class_page"), 303)
 
@@ -71,8 +75,11 @@ def _published(slug: str) -> Course:
     return course
 
 
-def _course_to_choose(course: Course, problems: Any = None) -> str:
+def _course_to_choose(course: Course, problems: Any = None, form: Mapping[str, str] | None = None) -> str:
+    """One course to choose, with what is set now, or what was typed and is wrong."""
     placement = access.link_placement()
+    counts = placement.counts if placement else Counts.RESULT
+    stored = {"counts": str(counts), **for_fields(placement, require_context().school.time_zone)}
     return render_template(
         "courses/place.html",
         course=course,
@@ -81,6 +88,7 @@ def _course_to_choose(course: Course, problems: Any = None) -> str:
         audience=audience_words()[course.audience],
         placement=placement,
         problems=problems or {},
+        shown={name: (form or {}).get(name, value) for name, value in stored.items()},
     )
 
 

@@ -47,10 +47,11 @@ class QuestionKind(StrEnum):
 
 
 class Counts(StrEnum):
-    """What a column shows of a course: one result when it is finished, or the way there."""
+    """What a column shows of a course: one result when it is finished, the way there, or nothing at all."""
 
     RESULT = "result"
     PROGRESS = "progress"
+    NOTHING = "nothing"
 
 
 class Course(Model):
@@ -59,6 +60,7 @@ class Course(Model):
     __tablename__ = "course"
     __table_args__ = (
         UniqueConstraint("slug"),
+        Index(None, "theme", "title"),
         CheckConstraint("class_hours > 0", name="hours_positive"),
         CheckConstraint("credits >= 0", name="credits_not_negative"),
     )
@@ -159,19 +161,77 @@ class Question(Model):
     explanation: Mapped[str] = mapped_column(Text, default="")
 
 
-class Placement(Model):
+class Dated:
+    """When learners may open a course at a link, and until when they should have finished; None: no limit."""
+
+    opens_at: Mapped[datetime | None]
+    closes_at: Mapped[datetime | None]
+    due_at: Mapped[datetime | None]
+
+
+class ContentItem(Dated, Model):
+    """A link that we gave to an LMS by deep linking: what a teacher chose for it there.
+
+    Launches of the link, and of all its copies, carry `public_id` in their custom parameters. It outlives
+    the launch in which it was chosen.
+    """
+
+    __tablename__ = "content_item"
+    __table_args__ = (
+        UniqueConstraint("public_id"),
+        CheckConstraint("maximum BETWEEN 1 AND 1000", name="maximum"),
+        Index(None, "launch_session_id"),
+    )
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    public_id: Mapped[str] = mapped_column(String(32))
+    registration_id: Mapped[int] = mapped_column(ForeignKey("registration.id"))
+    deployment_pk: Mapped[int] = mapped_column(ForeignKey("deployment.id"))
+    context_pk: Mapped[int | None] = mapped_column(ForeignKey("context.id"))
+    """The class it was chosen for; None where the platform did not say one."""
+    launch_session_id: Mapped[int | None] = mapped_column(
+        ForeignKey("launch_session.id", ondelete="SET NULL")
+    )
+    course_id: Mapped[int] = mapped_column(ForeignKey("course.id"))
+    position: Mapped[int]
+    counts: Mapped[Counts] = mapped_column(EnumText(Counts))
+    maximum: Mapped[int]
+    """Points of the LMS's column."""
+    created_by_pk: Mapped[int] = mapped_column(ForeignKey("lti_user.id"))
+    created_at: Mapped[datetime] = mapped_column(default=utc_now)
+
+    course: Mapped[Course] = relationship(lazy="raise")
+
+
+class Placement(Dated, Model):
     """Which course an embedded link shows, and what its column counts."""
 
     __tablename__ = "placement"
-    __table_args__ = (UniqueConstraint("resource_link_pk"), Index(None, "course_id"))
+    __table_args__ = (
+        UniqueConstraint("resource_link_pk"),
+        Index(None, "course_id"),
+        Index(None, "content_item_pk"),
+    )
 
     id: Mapped[int] = mapped_column(Id, primary_key=True)
     resource_link_pk: Mapped[int] = mapped_column(ForeignKey("resource_link.id"))
     course_id: Mapped[int] = mapped_column(ForeignKey("course.id"))
     counts: Mapped[Counts] = mapped_column(EnumText(Counts), default=Counts.RESULT)
+    maximum: Mapped[int | None]
+    """Points of the LMS's column, as the teacher chose them in the picker; None: not chosen by us."""
+    content_item_pk: Mapped[int | None] = mapped_column(ForeignKey("content_item.id"))
+    chosen_at: Mapped[datetime | None]
+    """When the course was chosen; None: before this was noted."""
+    copied_at: Mapped[datetime | None]
+    """When the settings were taken over from the link that this one is a copy of."""
+    copied_from_pk: Mapped[int | None] = mapped_column(ForeignKey("resource_link.id"))
+    """That link, if anybody ever opened it."""
+    copy_seen_at: Mapped[datetime | None]
+    """When a teacher closed the note about it."""
 
     course: Mapped[Course] = relationship(lazy="raise")
-    resource_link: Mapped[ResourceLink] = relationship(lazy="raise")
+    resource_link: Mapped[ResourceLink] = relationship(lazy="raise", foreign_keys=[resource_link_pk])
+    content_item: Mapped[ContentItem | None] = relationship(lazy="raise")
 
 
 class Visit(Model):

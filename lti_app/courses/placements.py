@@ -2,57 +2,99 @@
 
 from __future__ import annotations
 
-from sqlalchemy import select
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import select, update
 
 from lti_app.clock import utc_now
 from lti_app.courses import marking
-from lti_app.courses.models import Counts, Course, CourseProgress, Placement, Visit
+from lti_app.courses.dates import dates_of
+from lti_app.courses.models import ContentItem, Counts, Course, CourseProgress, Placement, Visit
 from lti_app.courses.projection import best, project_link, project_person
+from lti_app.courses.proposals import Proposal
 from lti_app.courses.queries import (
     Opened,
     Path,
     best_scores,
-    course_by_slug,
     opened_links,
     placement_of,
     quizzes,
 )
 from lti_app.courses.services import Learner, insert_into, locked_progress, settle
 from lti_app.extensions import db
-from lti_app.gradebook.services import column_of, drop_unsent
+from lti_app.gradebook.services import column_of, drop_unsent, send_dropped
 
 
-def place_by_parameter(link_pk: int, slug: str) -> Placement | None:
-    """The link's placement, made from the launch's custom parameter where there is none yet.
-
-    None: there is none and the parameter names no published course. A teacher's choice is never replaced.
-    """
-    course = course_by_slug(slug)
-    if course is not None:
-        db.session.execute(
-            insert_into(Placement)
-            .values(resource_link_pk=link_pk, course_id=course.id, counts=Counts.RESULT)
-            .on_conflict_do_nothing(index_elements=["resource_link_pk"])
+def place_first(link_pk: int, proposal: Proposal) -> Placement | None:
+    """The link's placement, made from what its launch proposes. What is there already is never replaced."""
+    db.session.execute(
+        insert_into(Placement)
+        .values(
+            resource_link_pk=link_pk,
+            course_id=proposal.course_id,
+            counts=proposal.counts,
+            maximum=proposal.maximum,
+            content_item_pk=proposal.content_item_pk,
+            chosen_at=proposal.chosen_at or utc_now(),
+            copied_at=utc_now() if proposal.is_copy else None,
+            copied_from_pk=proposal.copied_from_pk,
+            **proposal.dates,
         )
+        .on_conflict_do_nothing(index_elements=["resource_link_pk"])
+    )
     return placement_of(link_pk)
 
 
-def place(link_pk: int, course: Course, counts: Counts) -> None:
-    """Let a link show `course` and its column count `counts`, and bring its cells up to date.
+def place_item(link_pk: int, item: ContentItem) -> None:
+    """Let a link show what a teacher has now chosen for it in the LMS."""
+    more = {
+        "content_item_pk": item.id,
+        "maximum": item.maximum,
+        "chosen_at": item.created_at,
+        "copied_at": None,
+    }
+    _place(link_pk, item.course, item.counts, {**dates_of(item), **more})
 
-    Scores that were sent for another course are not taken back; those that were not sent yet never are.
+
+def place(
+    link_pk: int, course: Course, counts: Counts, dates: Mapping[str, datetime | None] | None = None
+) -> None:
+    """Let a link show `course` and its column count `counts`, as its teacher wants it from now on.
+
+    `dates` None: as they are.
+    """
+    _place(link_pk, course, counts, {"chosen_at": utc_now(), **(dates or {})})
+
+
+def _place(link_pk: int, course: Course, counts: Counts, more: Mapping[str, Any]) -> None:
+    """Place, and bring the link's cells up to date.
+
+    Scores that were sent for another course are not taken back; those that were not sent yet never are, and
+    while nothing counts none is sent.
     """
     before = placement_of(link_pk)
+    other_course = before is not None and before.course_id != course.id
+    was_silent = before is not None and before.counts is Counts.NOTHING
     column = column_of(link_pk)
-    if before is not None and before.course_id != course.id and column is not None:
+    if column is not None and (other_course or counts is Counts.NOTHING):
         drop_unsent(column)
-    upsert = insert_into(Placement).values(resource_link_pk=link_pk, course_id=course.id, counts=counts)
+    chosen = {"course_id": course.id, "counts": counts, **more}
     db.session.execute(
-        upsert.on_conflict_do_update(
-            index_elements=["resource_link_pk"], set_={"course_id": course.id, "counts": counts}
-        )
+        insert_into(Placement)
+        .values(resource_link_pk=link_pk, **chosen)
+        .on_conflict_do_update(index_elements=["resource_link_pk"], set_=chosen)
     )
-    project_link(course, link_pk)
+    cells = project_link(course, link_pk)
+    if column is not None and (other_course or was_silent):
+        send_dropped(column, cells)
+
+
+def forget_copy_note(link_pk: int) -> None:
+    """A teacher has read where the link's settings come from."""
+    noted = (Placement.resource_link_pk == link_pk) & Placement.copy_seen_at.is_(None)
+    db.session.execute(update(Placement).where(noted).values(copy_seen_at=utc_now()))
 
 
 def arrive(learner: Learner, course: Course, *, link_pk: int, lti_user_pk: int, gradable: bool) -> None:

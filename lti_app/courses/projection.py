@@ -31,15 +31,16 @@ def project_person(course: Course, person_id: int) -> None:
     _project(course, Visit.person_id == person_id)
 
 
-def project_link(course: Course, link_pk: int) -> None:
-    """Bring all cells of a link up to date, after its course or what its column counts has changed."""
-    _project(course, Visit.resource_link_pk == link_pk)
+def project_link(course: Course, link_pk: int) -> set[int]:
+    """Bring all cells of a link up to date, after its course or what its column counts has changed; returns
+    the logins that have one."""
+    return _project(course, Visit.resource_link_pk == link_pk)
 
 
-def _project(course: Course, of: ColumnElement[bool]) -> None:
+def _project(course: Course, of: ColumnElement[bool]) -> set[int]:
     progress = _progress_of_cells(course, of)
     if not progress:
-        return
+        return set()
     links = _links(course, {link_pk for link_pk, _ in progress})
     wanted = {
         (link_pk, login): cell
@@ -66,10 +67,13 @@ def _project(course: Course, of: ColumnElement[bool]) -> None:
             activity_progress=ActivityProgress.COMPLETED if cell.completed else ActivityProgress.IN_PROGRESS,
             grading_progress=GradingProgress.FULLY_GRADED,
         )
+    return {login for _, login, _ in cells}
 
 
 def best(rows: Iterable[CourseProgress], counts: Counts) -> Cell | None:
-    """What a cell shows of these persons; None: nothing yet."""
+    """What a cell shows of these persons; None: nothing yet, or nothing at all."""
+    if counts is Counts.NOTHING:
+        return None
     if counts is Counts.RESULT:
         cells = [Cell(row.result or 0, True, row.changed_at) for row in rows if row.completed_at]
     else:

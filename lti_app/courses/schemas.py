@@ -11,6 +11,7 @@ from flask_babel import lazy_gettext
 from marshmallow import EXCLUDE, RAISE, Schema, ValidationError, fields, validate, validates_schema
 
 from lti_app.assets import icon
+from lti_app.courses.dates import DatesForm
 from lti_app.courses.models import Counts, CourseKind, LessonKind, Question, QuestionKind, Stage
 from lti_app.roster.models import Audience
 
@@ -221,11 +222,8 @@ class CatalogueQuery(Schema):
     course = fields.String(load_default="")
 
 
-class PlacementForm(Schema):
+class PlacementForm(DatesForm):
     """The teacher's choice for a link."""
-
-    class Meta:
-        unknown = EXCLUDE
 
     course = fields.String(required=True, validate=SLUG)
     counts = _one_of(

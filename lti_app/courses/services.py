@@ -30,15 +30,16 @@ from lti_app.credits.models import SourceKind
 from lti_app.credits.services import record_event
 from lti_app.extensions import db
 from lti_app.organisations.models import School
-from lti_app.roster.models import Guardianship
 
 
 @dataclass(frozen=True, slots=True)
 class Learner:
-    """Whose progress is kept. `school`: where credits are booked; None: this person earns none."""
+    """Whose progress is kept. `school`: where credits are booked; None: this person earns none. `child_pk`: the
+    child for whom a parent learns, as far as that is clear."""
 
     person_id: int
     school: School | None
+    child_pk: int | None = None
 
 
 class TooEarly(Exception):
@@ -222,12 +223,9 @@ def _percent(person_id: int, course: Course) -> int:
 
 
 def _award(learner: Learner, course: Course, now: datetime) -> None:
-    """Hand the happening to the bank; it counts for the child where it is clear which one."""
+    """Hand the happening to the bank."""
     if learner.school is None:
         return
-    children = db.session.scalars(
-        select(Guardianship.child_pk).where(Guardianship.person_id == learner.person_id).limit(2)
-    ).all()
     record_event(
         learner.person_id,
         kind=SourceKind.COURSE,
@@ -235,7 +233,7 @@ def _award(learner: Learner, course: Course, now: datetime) -> None:
         quantity=course.credits,
         occurred_at=now,
         school=learner.school,
-        child_pk=children[0] if len(children) == 1 else None,
+        child_pk=learner.child_pk,
         label=course.title,
     )
 

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Response, current_app, redirect, render_template, send_file, url_for
+from flask import Response, current_app, g, redirect, render_template, send_file, url_for
 
 from integrations.terms import CourseRole
+from lti_app.clock import utc_now
 from lti_app.courses import access, placements, queries
 from lti_app.courses.blueprint import bp
 from lti_app.courses.choosing import choose, review
+from lti_app.courses.dates import Opening, opening
 from lti_app.courses.imports import media_path
 from lti_app.courses.labels import facts
 from lti_app.courses.learning import lesson, result
-from lti_app.courses.models import Course, CourseStatus, Media
+from lti_app.courses.models import Course, CourseStatus, Media, Placement
+from lti_app.courses.proposals import chosen_again, proposed
 from lti_app.errors import NotHere
 from lti_app.extensions import db
 from lti_app.gradebook.queries import score_of
@@ -40,6 +43,9 @@ def home() -> Any:
         return redirect(url_for("courses.choose" if course is None else "dashboard.class_page"))
     if course is None:
         return render_template("courses/waiting.html", unknown=access.named_course())
+    closed = access.closed_to_learners()
+    if closed is not None:
+        return _closed_page(closed)
     return _course_page(course, _arrived(course))
 
 
@@ -49,7 +55,8 @@ def course() -> Any:
     shown = access.shown_course()
     if shown is None:
         return redirect(url_for("courses.home"))
-    return _course_page(shown, _path(shown))
+    closed = access.closed_to_learners()
+    return _course_page(shown, _path(shown)) if closed is None else _closed_page(closed)
 
 
 @bp.get("/media/<int:media_id>/<name>")
@@ -67,14 +74,22 @@ def media(media_id: int, name: str) -> Response:
 
 
 def _placed_course() -> Course | None:
-    """The link's course; the first visit by a known person places the one that the parameter names."""
-    launch = current_launch()
-    slug = access.named_course()
-    if access.link_placement() is None and slug and launch.resource_link_pk and launch.lti_user_pk:
-        access.start_writing()
-        placement = placements.place_by_parameter(launch.resource_link_pk, slug)
-        access.keep_and_commit()
-        return placement.course if placement else None
+    """The link's course; the first visit by a known person places what the launch proposes, and so does the
+    first one after a teacher has chosen anew in the LMS."""
+    launch, placement = current_launch(), access.link_placement()
+    if not launch.resource_link_pk or not launch.lti_user_pk:
+        return access.shown_course()
+    again = chosen_again(launch, placement) if placement is not None else None
+    proposal = proposed(launch) if placement is None else None
+    if again is None and proposal is None:
+        return placement.course if placement is not None else None
+    access.start_writing()
+    if again is not None:
+        placements.place_item(launch.resource_link_pk, again)
+        g.placement = queries.placement_of(launch.resource_link_pk)
+    elif proposal is not None:
+        g.placement = placements.place_first(launch.resource_link_pk, proposal)
+    access.keep_and_commit()
     return access.shown_course()
 
 
@@ -116,7 +131,24 @@ def _course_page(course: Course, path: queries.Path) -> str:
         preview=access.learner() is None,
         observer=launch.role is CourseRole.MENTOR,
         score=score,
+        placement=access.link_placement(),
+        overdue=_is_overdue(),
     )
+
+
+def _closed_page(placement: Placement) -> str:
+    """Before or after the dates of the link: when it opens, or what is kept of what was done."""
+    return render_template(
+        "courses/waiting.html",
+        placement=placement,
+        early=opening(placement, utc_now()) is Opening.EARLY,
+        path=_path(placement.course),
+    )
+
+
+def _is_overdue() -> bool:
+    placement = access.link_placement()
+    return placement is not None and placement.due_at is not None and placement.due_at <= utc_now()
 
 
 def _may_see(course_id: int) -> bool:
@@ -126,4 +158,7 @@ def _may_see(course_id: int) -> bool:
     course = db.session.get(Course, course_id)
     if course is None or course.status is not CourseStatus.PUBLISHED:
         return False
-    return access.is_teacher() or (placement is None and course.slug == access.named_course())
+    if access.is_teacher():
+        return True
+    shown = access.shown_course() if placement is None else None
+    return shown is not None and shown.id == course_id

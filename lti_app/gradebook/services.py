@@ -148,6 +148,20 @@ def drop_unsent(column: LineItem) -> None:
     )
 
 
+def send_dropped(column: LineItem, logins: Collection[int]) -> None:
+    """Undo `drop_unsent` for these logins: what their cells hold is meant for the column again."""
+    dropped = (
+        (Score.line_item_id == column.id)
+        & Score.lti_user_pk.in_(logins)
+        & (Score.sent_revision < Score.revision)
+        & (Score.state == ScoreState.WAITING)
+        & Score.due_at.is_(None)
+    )
+    lock_rows(dropped)
+    db.session.execute(update(Score).where(dropped).values(due_at=utc_now()))
+    wake_after_commit()
+
+
 def column_of(link_pk: int) -> LineItem | None:
     """Our row for a link's column, if there is one yet."""
     return db.session.scalar(select(LineItem).where(LineItem.resource_link_pk == link_pk))

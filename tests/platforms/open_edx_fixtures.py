@@ -31,6 +31,10 @@ class OpenEdx:
         query = {"unit": unit, **({"course": course} if course else {})}
         return f"{self.url}/launch/{user}?{urlencode(query)}"
 
+    def choose_url(self, user: str, unit: str = "unit-1") -> str:
+        """The click of an author on "select content" of `unit`."""
+        return f"{self.url}/choose/{user}?{urlencode({'unit': unit})}"
+
     def state(self) -> dict[str, Any]:
         """The platform's own tables at this moment."""
         answer = requests.get(f"{self.url}/state", timeout=20)

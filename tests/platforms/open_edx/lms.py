@@ -2,8 +2,9 @@
 """A small Open edX: its own LTI consumer (`lti_consumer`) behind a stand-in for the rest of the LMS.
 
 The consumer's OIDC, keyset, token, AGS and NRPS addresses are served as shipped. What the LMS around it
-would know (who is enrolled, which block is where, the gradebook) is answered by `school.py`. Two pages are
-ours: `/launch/<user>?unit=…&course=…` is the click on a unit, `/state` shows what is stored.
+would know (who is enrolled, which block is where, the gradebook) is answered by `school.py`. Three pages are
+ours: `/launch/<user>?unit=…&course=…` is the click on a unit, `/choose/<user>?unit=…` is an author's click on
+"select content", `/state` shows what is stored.
 
 Run with the interpreter that has requirements.lock installed:
     python lms.py --port PORT --tool http://127.0.0.1:TOOL_PORT --data DIRECTORY
@@ -38,7 +39,10 @@ def configure(base_url: str, data: Path) -> None:
             "config_models",
             "lti_consumer",
         ],
-        MIDDLEWARE=["edx_django_utils.cache.middleware.RequestCacheMiddleware"],
+        MIDDLEWARE=[
+            "edx_django_utils.cache.middleware.RequestCacheMiddleware",
+            f"{__name__}.nobody_signs_in",
+        ],
         TEMPLATES=[{"BACKEND": "django.template.backends.django.DjangoTemplates", "APP_DIRS": True}],
         DATABASES={
             "default": {
@@ -59,6 +63,18 @@ def configure(base_url: str, data: Path) -> None:
         FEATURES={},
     )
     django.setup()
+
+
+def nobody_signs_in(get_response: Any) -> Any:
+    """The address says who clicks; the consumer still wants a `request.user`."""
+
+    def middleware(request: Any) -> Any:
+        from django.contrib.auth.models import AnonymousUser
+
+        request.user = AnonymousUser()
+        return get_response(request)
+
+    return middleware
 
 
 def install_units(tool: str) -> None:
@@ -83,6 +99,8 @@ def install_units(tool: str) -> None:
                 "lti_1p3_launch_url": f"{tool}/lti/launch",
                 "lti_advantage_enable_nrps": True,
                 "lti_advantage_ags_mode": LtiConfiguration.LTI_ADVANTAGE_AGS_PROGRAMMATIC,
+                "lti_advantage_deep_linking_enabled": True,
+                "lti_advantage_deep_linking_launch_url": f"{tool}/lti/launch",
             },
         )
     if not CourseAllowPIISharingInLTIFlag.current(CourseKey.from_string(COURSE_KEY)).enabled:
@@ -126,6 +144,18 @@ def launch(request: Any, username: str) -> Any:
     return HttpResponseRedirect(get_lti_1p3_content_url(data))
 
 
+def choose(request: Any, username: str) -> Any:
+    """An author's click on "select content" of a unit: the same, with a deep linking request."""
+    from django.http import Http404, HttpResponseRedirect
+    from lti_consumer.api import get_lti_1p3_launch_start_url
+
+    unit = request.GET.get("unit", "unit-1")
+    if username not in USERS or unit not in UNITS:
+        raise Http404
+    data = launch_data(USERS[username], unit)
+    return HttpResponseRedirect(get_lti_1p3_launch_start_url(data, deep_link_launch=True))
+
+
 def unit_state(unit: str) -> dict[str, str]:
     """What an author copies from Studio into the tool, and the ids that launches of this unit carry."""
     from lti_consumer.api import get_lti_1p3_launch_info
@@ -144,9 +174,10 @@ def unit_state(unit: str) -> dict[str, str]:
 
 
 def state(_request: Any) -> Any:
-    """Registrations, accounts, and the rows of LtiAgsLineItem, LtiAgsScore and the gradebook."""
+    """Registrations, accounts, and the rows of LtiAgsLineItem, LtiAgsScore, LtiDlContentItem and the
+    gradebook."""
     from django.http import JsonResponse
-    from lti_consumer.models import LtiAgsLineItem, LtiAgsScore
+    from lti_consumer.models import LtiAgsLineItem, LtiAgsScore, LtiDlContentItem
 
     body = {
         "units": {unit: unit_state(unit) for unit in UNITS},
@@ -156,6 +187,10 @@ def state(_request: Any) -> Any:
         },
         "line_items": list(LtiAgsLineItem.objects.order_by("id").values()),
         "scores": list(LtiAgsScore.objects.order_by("id").values()),
+        "content_items": [
+            {"unit": item.lti_configuration.location.block_id, **item.attributes}
+            for item in LtiDlContentItem.objects.select_related("lti_configuration").order_by("id")
+        ],
         "gradebook": gradebook,
     }
     # Usage keys and datetimes are shown as text.
@@ -188,6 +223,7 @@ def main() -> None:
         [
             path("api/", include("lti_consumer.plugin.urls")),
             path("launch/<str:username>", launch),
+            path("choose/<str:username>", choose),
             path("state", state),
         ]
     )
