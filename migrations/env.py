@@ -10,6 +10,7 @@ from sqlalchemy import Connection, text
 
 from lti_app.extensions import EnumText, UtcDateTime, db
 from migrations.guard import refuse_lost_triggers, trigger_names
+from migrations.names import include_name
 
 PG_LOCK = 731_205_2026  # any number of our own: two deployments that start at once migrate one by one
 
@@ -30,6 +31,7 @@ def run(connection: Connection) -> None:
         target_metadata=db.metadata,
         render_as_batch=True,
         compare_type=True,
+        include_name=include_name,
         render_item=render_item,
         transaction_per_migration=False,
     )

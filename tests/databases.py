@@ -29,14 +29,19 @@ def absent(why: str) -> None:
 
 
 @contextlib.contextmanager
-def new_database(server_url: str, *, template: str | None = None) -> Iterator[str]:
-    """A PostgreSQL database until the block ends, empty or a copy of `template`; gives SQLAlchemy's URL."""
+def new_database(server_url: str, *, template: str | None = None, locale: str | None = None) -> Iterator[str]:
+    """A PostgreSQL database until the block ends, empty or a copy of `template`; gives SQLAlchemy's URL.
+
+    `locale` instead of the server's own, for instance C.
+    """
     server = make_url(server_url).set(drivername="postgresql")
     database = f"gongyu_{uuid.uuid4().hex[:12]}"
     name = sql.Identifier(database)
     create: sql.Composable = sql.SQL("CREATE DATABASE {}").format(name)
     if template:
         create += sql.SQL(" TEMPLATE {}").format(sql.Identifier(template))
+    if locale:
+        create += sql.SQL(" TEMPLATE template0 ENCODING 'UTF8' LOCALE {}").format(sql.Literal(locale))
     with psycopg.connect(server.render_as_string(hide_password=False), autocommit=True) as admin:
         admin.execute(create)
         try:

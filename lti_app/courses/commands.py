@@ -11,6 +11,7 @@ from sqlalchemy import func, select
 from lti_app.courses.imports import import_packs, store_media
 from lti_app.courses.models import Course, Lesson
 from lti_app.courses.packs import BadPacks, read_packs
+from lti_app.courses.search import reindex
 from lti_app.errors import OperatorGroup
 from lti_app.extensions import db
 
@@ -55,3 +56,11 @@ def list_() -> None:
     )
     for slug, version, lessons, title in rows:
         click.echo(f"{slug}\tv{version}\t{lessons}\t{title}")
+
+
+@group.command("reindex")
+def reindex_() -> None:
+    """Build the search index of all courses anew. Imports keep it; this is for rows written by other hands."""
+    done = reindex()
+    db.session.commit()
+    click.echo(f"indexed: {done} course(s)")

@@ -17,6 +17,7 @@ from sqlalchemy.orm import selectinload
 from lti_app.clock import utc_now
 from lti_app.courses.models import Course, CourseStage, Lesson, Media, Question, QuestionKind
 from lti_app.courses.packs import BadPacks, CoursePack, LessonPack
+from lti_app.courses.search import index_courses
 from lti_app.courses.yaml_lines import Problem
 from lti_app.extensions import db
 
@@ -126,6 +127,7 @@ def _write(pack: CoursePack, course: Course, report: Report) -> None:
     course.stages = [have.get(stage) or CourseStage(stage=stage) for stage in values["stages"]]
     db.session.add(course)
     db.session.flush()  # course.id
+    index_courses([course])
     media = _write_media(pack, course)
     _write_lessons(pack, course, media, report)
 

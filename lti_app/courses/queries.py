@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
-from sqlalchemy import Select, bindparam, func, or_, select
+from sqlalchemy import Select, bindparam, func, select
 from sqlalchemy.orm import defer, joinedload, selectinload
 from sqlalchemy.orm.attributes import set_committed_value
 
+from lti_app.courses import search
 from lti_app.courses.models import (
+    ContentItem,
     Counts,
     Course,
     CourseKind,
@@ -28,7 +32,7 @@ from lti_app.courses.models import (
 )
 from lti_app.extensions import db
 from lti_app.gradebook.models import LineItem, Score
-from lti_app.roster.models import ResourceLink
+from lti_app.roster.models import Audience, ResourceLink
 
 PAGE = 12
 
@@ -36,7 +40,10 @@ PAGE = 12
 _PLACEMENT = (
     select(Placement)
     .where(Placement.resource_link_pk == bindparam("link_pk"))
-    .options(joinedload(Placement.course, innerjoin=True).joinedload(Course.stages))
+    .options(
+        joinedload(Placement.course, innerjoin=True).joinedload(Course.stages),
+        joinedload(Placement.content_item).load_only(ContentItem.public_id),
+    )
 )
 _COURSE = (
     select(Course)
@@ -255,23 +262,103 @@ class CataloguePage:
     pages: int
 
 
-def catalogue(words: str, stage: Stage | None, kind: CourseKind | None, page: int) -> CataloguePage:
-    """Published courses whose title, theme or summary holds every word of `words`."""
-    found: Select = select(Course).where(Course.status == CourseStatus.PUBLISHED)
-    for word in words.split()[:8]:
-        fields = (Course.title, Course.theme, Course.summary)
-        found = found.where(or_(*(field.icontains(word, autoescape=True) for field in fields)))
-    if stage is not None:
-        of_stage = select(CourseStage.course_id).where(CourseStage.stage == stage)
-        found = found.where(Course.id.in_(of_stage))
-    if kind is not None:
-        found = found.where(Course.kind == kind)
-    total = db.session.scalar(select(func.count()).select_from(found.subquery())) or 0
+@dataclass(frozen=True, slots=True)
+class Facets:
+    """How many courses each choice of a filter would leave, the other filters staying as they are.
+
+    Choices that would leave none are absent; the most frequent theme comes first.
+    """
+
+    stages: dict[Stage, int]
+    kinds: dict[CourseKind, int]
+    themes: dict[str, int]
+    audiences: dict[Audience, int]
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    words: str
+    stage: Stage | None
+    kind: CourseKind | None
+    theme: str
+    audience: Audience | None
+    hours: tuple[int, int] | None
+
+    def narrow(self, query: Select) -> Select:
+        """The courses of `query`, which selects from Course, that are published and wanted."""
+        query = query.where(Course.status == CourseStatus.PUBLISHED)
+        if self.words.strip():
+            query = search.having(query, self.words)
+        if self.stage is not None:
+            of_stage = (CourseStage.course_id == Course.id) & (CourseStage.stage == self.stage)
+            query = query.where(select(CourseStage.course_id).where(of_stage).exists())
+        if self.kind is not None:
+            query = query.where(Course.kind == self.kind)
+        if self.theme:
+            query = query.where(Course.theme == self.theme)
+        if self.audience is not None:
+            query = query.where(Course.audience == self.audience)
+        if self.hours is not None:
+            query = query.where(Course.class_hours.between(*self.hours))
+        return query
+
+
+def catalogue(
+    words: str,
+    stage: Stage | None,
+    kind: CourseKind | None,
+    page: int,
+    *,
+    theme: str = "",
+    audience: Audience | None = None,
+    hours: tuple[int, int] | None = None,
+) -> CataloguePage:
+    """Published courses whose title, theme, brand or summary holds every word of `words`: best finds first.
+
+    `hours` are the least and the most class hours, in hundredths. Without words: by theme and title.
+    """
+    wanted = _Wanted(words, stage, kind, theme, audience, hours)
+    total = db.session.scalar(wanted.narrow(select(func.count()).select_from(Course))) or 0
     pages = max(1, -(-total // PAGE))
     page = min(max(page, 1), pages)
-    shown = found.order_by(Course.theme, Course.title, Course.id).limit(PAGE).offset((page - 1) * PAGE)
-    courses = db.session.scalars(shown.options(selectinload(Course.stages))).all()
+    order: list[Any] = [Course.theme, Course.title, Course.id]
+    if words.strip():
+        order = [search.nearness(words), func.length(Course.title), Course.title, Course.id]
+    # Ids first: sorting thousands of whole courses would cost several times as much.
+    sorted_ids = wanted.narrow(select(Course.id)).order_by(*order).limit(PAGE).offset((page - 1) * PAGE)
+    ids = db.session.scalars(sorted_ids).all()
+    shown = select(Course).where(Course.id.in_(ids)).options(selectinload(Course.stages))
+    courses = sorted(db.session.scalars(shown), key=lambda course: ids.index(course.id))
     return CataloguePage(courses, total, page, pages)
+
+
+def facets(
+    words: str,
+    stage: Stage | None,
+    kind: CourseKind | None,
+    *,
+    theme: str = "",
+    audience: Audience | None = None,
+    hours: tuple[int, int] | None = None,
+) -> Facets:
+    """What the filters beside a `catalogue` of the same arguments lead to, in two queries."""
+    wanted = _Wanted(words, stage, kind, theme, audience, hours)
+    chosen = (kind, theme or None, audience)
+    keys = (Course.kind, Course.theme, Course.audience)
+    loose = replace(wanted, kind=None, theme="", audience=None)
+    rows = db.session.execute(loose.narrow(select(*keys, func.count()).select_from(Course)).group_by(*keys))
+    counts: tuple[Counter, Counter, Counter] = (Counter(), Counter(), Counter())
+    for *key, number in rows:
+        wrong = [at for at in range(3) if chosen[at] not in (None, key[at])]
+        for at in range(3):
+            if wrong in ([], [at]):
+                counts[at][key[at]] += number
+    by_stage = select(CourseStage.stage, func.count()).select_from(Course)
+    by_stage = by_stage.join(CourseStage, CourseStage.course_id == Course.id).group_by(CourseStage.stage)
+    rows_by_stage = db.session.execute(replace(wanted, stage=None).narrow(by_stage))
+    stages = {stage: number for stage, number in rows_by_stage}
+    themes = sorted(counts[1].items(), key=lambda item: (-item[1], item[0]))
+    return Facets(stages, dict(counts[0]), dict(themes), dict(counts[2]))
 
 
 def quizzes(course: Course) -> list[Lesson]:

@@ -16,6 +16,7 @@ from sqlalchemy import text
 from lti_app import create_app
 from lti_app.extensions import db
 from migrations.guard import refuse_lost_triggers, trigger_names
+from migrations.names import include_name
 from tests.conftest import ROOT, settings_for
 from tests.databases import new_database, service
 
@@ -63,7 +64,8 @@ def test_the_migrated_schema_is_the_one_the_models_describe(empty_app: Flask) ->
     with empty_app.app_context():
         flask_migrate.upgrade(directory=MIGRATIONS)
         with db.engine.connect() as connection:
-            context = MigrationContext.configure(connection, opts={"compare_type": True})
+            how = {"compare_type": True, "include_name": include_name}
+            context = MigrationContext.configure(connection, opts=how)
             assert compare_metadata(context, db.metadata) == []
 
 

@@ -1,4 +1,4 @@
-"""`make bench`: how fast launches and score delivery are, as ratios to plainer things on the same machine.
+"""`make bench`: how fast launches, score delivery, searches and rosters are, against plainer things on the same machine.
 
     python -m tests.load.bench [--quick] [--json FILE]
 
@@ -25,7 +25,7 @@ from statistics import median
 from typing import Any
 
 from tests.databases import new_database
-from tests.load import deliveries, rounds, targets
+from tests.load import deliveries, roster, rounds, search, targets
 from tests.load.client import IN_FLIGHT
 from tests.load.messages import USERS
 
@@ -52,6 +52,8 @@ def run(*, quick: bool) -> dict[str, Any]:
     """All measurements as one report."""
     how_often, seconds = (3, 1.0) if quick else (5, 3.0)
     turns, scores = (2, 500) if quick else (3, 2000)
+    courses, pages = (5_000, 10) if quick else (20_000, 40)
+    members = 1_000 if quick else 10_000
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="gongyu-bench-")))
         lms = stack.enter_context(targets.platform(folder))
@@ -62,6 +64,8 @@ def run(*, quick: bool) -> dict[str, Any]:
             launches = rounds.measure(lms, tools, how_often, seconds)
             memory = {tool.name: rounds.worker_memory_mb(tool) for tool in tools}
         delivered = deliveries.measure(lms, instances, turns, scores)
+        searched = search.measure(folder, courses, pages)
+        read = roster.measure(lms, instances, members, turns)
     return {
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": {"cores": os.cpu_count(), "python": machine.python_version()},
@@ -73,10 +77,15 @@ def run(*, quick: bool) -> dict[str, Any]:
             "rounds": how_often,
             "seconds": seconds,
             "scores": scores,
+            "courses": courses,
+            "pages": pages,
+            "members": members,
             "postgresql": len(instances) > 1,
         },
         "launches": _launch_report(launches, memory),
         "delivery": _delivery_report(delivered),
+        "search": searched,
+        "roster": read,
     }
 
 
@@ -150,6 +159,8 @@ def table(report: Mapping[str, Any]) -> str:
     lines += ["", f"Scores delivered: {how['scores']} due, one worker, one call in flight"]
     lines += [f"{'':20}{'scores/s':>20}{'x bare loop':>20}{'CPU ms':>9}"]
     lines += [_delivery_line(name, row) for name, row in report["delivery"].items()]
+    lines += ["", *search.table(report["search"], how["courses"], how["pages"])]
+    lines += ["", *roster.table(report["roster"], how["members"])]
     if not how["postgresql"]:
         lines += ["", "PostgreSQL was not measured: TEST_POSTGRES_URL is not set."]
     return "\n".join([*lines, "", *_verdicts(report)])
@@ -192,7 +203,7 @@ def _verdicts(report: Mapping[str, Any]) -> list[str]:
         lines.append(
             _verdict(f"{name}: delivery, x bare loop", delivery["of_bare"]["median"], GOALS["delivery"])
         )
-    return lines
+    return [*lines, *search.verdicts(report["search"]), *roster.verdicts(report["roster"])]
 
 
 def _verdict(what: str, value: float, goal: float) -> str:

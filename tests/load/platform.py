@@ -1,4 +1,4 @@
-"""The platform's services for load tests: key set, tokens, scores; as lean as Python allows.
+"""The platform's services for load tests: key set, tokens, scores, rosters; as lean as Python allows.
 
     python -m tests.load.platform --port PORT --tls-port PORT --folder FOLDER
 
@@ -16,16 +16,25 @@ import ssl
 import uuid
 from pathlib import Path
 
+from tests.load import members
+
 
 class Services:
     """What the platform answers and remembers."""
 
     def __init__(self, jwks: bytes) -> None:
         self.jwks = jwks
-        self.asked = {"jwks": 0, "token": 0, "scores": 0}
+        self.asked = {"jwks": 0, "token": 0, "scores": 0, "members": 0}
         self.graded: set[str] = set()
 
-    def answer(self, method: str, path: str, body: bytes) -> tuple[int, bytes]:
+    def answer(self, method: str, path: str, query: str, body: bytes) -> tuple[int, bytes, str]:
+        """The status, the body and the Link header."""
+        if path.startswith("/nrps/") and method == "GET":
+            self.asked["members"] += 1
+            return 200, *members.page(path, query)
+        return *self._answer(method, path, body), ""
+
+    def _answer(self, method: str, path: str, body: bytes) -> tuple[int, bytes]:
         if path == "/jwks":
             self.asked["jwks"] += 1
             return 200, self.jwks
@@ -62,11 +71,14 @@ class Connection(asyncio.Protocol):
                 return
             body, self.buffer = self.buffer[end + 4 : total], self.buffer[total:]
             method, path, _ = head[0].split(" ", 2)
-            self._send(*self.services.answer(method, path.partition("?")[0], body))
+            path, _, query = path.partition("?")
+            self._send(*self.services.answer(method, path, query, body))
 
-    def _send(self, status: int, body: bytes) -> None:
+    def _send(self, status: int, body: bytes, link: str) -> None:
         reason = "OK" if status == 200 else "Not Found"
         head = f"HTTP/1.1 {status} {reason}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
+        if link:
+            head += f"\r\nLink: {link}"
         self.transport.write(head.encode() + b"\r\n\r\n" + body)
 
 

@@ -34,7 +34,24 @@ def machine_cpu_seconds() -> float:
 
 def memory_mb(pid: int) -> float:
     """Resident memory of one process in MB (10^6 bytes)."""
+    return _status_mb(pid, "VmRSS")
+
+
+def peak_memory_mb(pid: int) -> float:
+    """The most that it has been since the process began, or since `forget_peak`.
+
+    Not `ru_maxrss`: that of a new process begins with what its parent had.
+    """
+    return _status_mb(pid, "VmHWM")
+
+
+def forget_peak() -> None:
+    """Begin to note this process's peak anew (proc_pid_clear_refs(5))."""
+    Path("/proc/self/clear_refs").write_text("5")
+
+
+def _status_mb(pid: int, name: str) -> float:
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmRSS:"):
+        if line.startswith(f"{name}:"):
             return int(line.split()[1]) * 1024 / 1e6
     return 0.0

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
-from tests.load import deliveries, targets
+from tests.load import deliveries, roster, search, targets
 from tests.load.client import Tool
 from tests.load.messages import Parent, load_key
 from tests.load.rounds import platform_state
@@ -62,3 +63,23 @@ def test_due_scores_arrive_once_each_turn(lms: Platform, instance: Instance) -> 
     measured = deliveries.measure(lms, [instance], turns=2, scores=5)
     assert [one.delivered for one in measured[targets.SQLITE]] == [5, 5]
     assert platform_state(lms)["scores"] == before + 20  # and as many by the bare loop
+
+
+def test_searches_are_measured_with_what_they_find(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TEST_POSTGRES_URL", raising=False)
+    measured = search.measure(tmp_path, courses=200, turns=2)
+    searches = measured[targets.SQLITE]
+    assert searches["no words"]["found"] > searches["1 character"]["found"] > 0
+    assert searches["nothing to find"]["found"] == 0
+    assert len(search.table(measured, 200, 2)) == 2 + len(searches)
+    assert "goal 100" in search.verdicts(measured)[0]
+
+
+def test_rosters_are_read_to_the_end_by_both(lms: Platform, instance: Instance) -> None:
+    before = platform_state(lms)["members"]
+    measured = roster.measure(lms, [instance], members=120, turns=1)
+    # In pages: 3 by the bare loop, 2 for the class that warms and 3 twice; in one answer: 1, 1 and 1 twice.
+    assert platform_state(lms)["members"] == before + (3 + 2 + 3 + 3) + (1 + 1 + 1 + 1)
+    assert {tuple(readers) for readers in measured.values()} == {(roster.BARE, targets.SQLITE)}
+    assert set(measured["paged"][targets.SQLITE]) == {"first", "again"}
+    assert len(roster.table(measured, 120)) == 2 + 2 * 3

@@ -18,12 +18,12 @@ claims = st.floats(0, 10_000, allow_nan=False)
 def test_a_heartbeat_never_believes_more_than_time_allows(
     length: int, beats: list[tuple[float, float]]
 ) -> None:
-    watched, passed = 0, 0.0
+    watched, passed = 0, timedelta()  # whole microseconds, as clocks give them
     for elapsed, claimed in beats:
-        before, passed = watched, passed + elapsed
+        before, passed = watched, passed + timedelta(seconds=elapsed)
         watched = believed(watched, claimed, timedelta(seconds=elapsed), length)
         assert before <= watched <= length
-        assert watched <= 2 * passed
+        assert timedelta(seconds=watched) <= 2 * passed
         assert watched <= max(before, claimed)
 
 
