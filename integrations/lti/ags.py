@@ -10,16 +10,17 @@ import json
 from collections.abc import Callable, Collection, Mapping
 from decimal import Decimal
 from typing import Any, TypeVar
-from urllib.parse import urlencode, urljoin, urlsplit, urlunsplit
+from urllib.parse import urlsplit, urlunsplit
 
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
 
 from integrations.errors import PlatformRejected, PlatformUnavailable
-from integrations.http import HttpAnswer, PlatformHttp, json_list, json_object, retry_after
+from integrations.http import HttpAnswer, PlatformHttp, json_list, json_object
 from integrations.lti.claim_fields import Identifier, Text, WebAddress
-from integrations.lti.links import next_page
+from integrations.lti.service_calls import ServiceCalls, good, linked
+from integrations.lti.service_calls import with_query as with_query
 from integrations.lti.tokens import TokenSource
-from integrations.platforms.base import is_throttled, json_number, origin
+from integrations.platforms.base import json_number
 from integrations.terms import LineItem, Result, ServiceAccess
 
 SCOPE_LINE_ITEM = "https://purl.imsglobal.org/spec/lti-ags/scope/lineitem"
@@ -75,8 +76,7 @@ class AgsClient:
     """
 
     def __init__(self, http: PlatformHttp, tokens: TokenSource) -> None:
-        self._http = http
-        self._tokens = tokens
+        self._call = ServiceCalls(http, tokens).call
 
     def post_score(self, access: ServiceAccess, line_item_url: str, payload: Mapping[str, Any]) -> HttpAnswer:
         """The platform's answer to a score, of any status: `Platform.classify` says what it means."""
@@ -127,7 +127,7 @@ class AgsClient:
             {"Content-Type": LINE_ITEM_TYPE, "Accept": LINE_ITEM_TYPE},
             _json_bytes({name: value for name, value in wanted.items() if value is not None}),
         )
-        return _read(json_object(_good(answer)), _line_item)
+        return _read(json_object(good(answer)), _line_item)
 
     def results(self, access: ServiceAccess, line_item_url: str, user_id: str | None = None) -> list[Result]:
         """What the gradebook shows in this column, of one person or of all; complete or an error."""
@@ -144,33 +144,10 @@ class AgsClient:
             if page in seen or len(seen) >= _MOST_PAGES:
                 raise PlatformUnavailable("too-many-pages")
             seen.add(page)
-            answer = _good(self._call(access, scopes, "GET", page, {"Accept": accept}))
+            answer = good(self._call(access, scopes, "GET", page, {"Accept": accept}))
             entries += json_list(answer)
-            page = _next_of(answer, page)
+            page = linked(answer, page, "next")
         return entries
-
-    def _call(
-        self,
-        access: ServiceAccess,
-        scopes: Collection[str],
-        method: str,
-        url: str,
-        headers: Mapping[str, str],
-        body: bytes | None = None,
-    ) -> HttpAnswer:
-        for attempt in (1, 2):
-            token = self._tokens.token(access, scopes)
-            answer = self._http.request(
-                method,
-                url,
-                policy=access.policy,
-                headers={**headers, "Authorization": f"Bearer {token}"},
-                body=body,
-            )
-            if attempt == 2 or answer.status not in access.expired_statuses or is_throttled(answer):
-                break
-            self._tokens.forget(access, scopes)
-        return answer
 
 
 def scores_url(line_item_url: str) -> str:
@@ -183,43 +160,9 @@ def results_url(line_item_url: str) -> str:
     return _below(line_item_url, "results")
 
 
-def with_query(url: str, extra: Mapping[str, str]) -> str:
-    """`url` with more query parameters; those it has are left exactly as they are."""
-    if not extra:
-        return url
-    parts = urlsplit(url)
-    return urlunsplit(parts._replace(query="&".join(filter(None, [parts.query, urlencode(extra)]))))
-
-
 def _below(url: str, name: str) -> str:
     parts = urlsplit(url)
     return urlunsplit(parts._replace(path=f"{parts.path.rstrip('/')}/{name}", fragment=""))
-
-
-def _next_of(answer: HttpAnswer, url: str) -> str | None:
-    """The next page, which must be at the same origin: a token goes with the request."""
-    target = next_page(answer.header("Link"))
-    if target is None:
-        return None
-    try:
-        absolute = urljoin(url, target)
-        same = origin(absolute) == origin(url)
-    except ValueError as error:
-        raise PlatformUnavailable("broken-answer", "a next page that is no URL") from error
-    if not same:
-        raise PlatformUnavailable("foreign-next-page")
-    return absolute
-
-
-def _good(answer: HttpAnswer) -> HttpAnswer:
-    """A 2xx answer, or the error that the status means."""
-    status = answer.status
-    if status in (408, 425, 429) or status >= 500 or is_throttled(answer):
-        raise PlatformUnavailable("platform-busy", status=status, retry_after=retry_after(answer))
-    if not 200 <= status < 300:
-        codes = {401: "token-refused", 403: "forbidden", 404: "not-found", 410: "not-found"}
-        raise PlatformRejected(codes.get(status, "refused"), status=status)
-    return answer
 
 
 def _read(entry: Any, build: Callable[[Any], T]) -> T:

@@ -12,7 +12,12 @@ _CURLY = ("\u00e2\u0080\u009c", "\u00e2\u0080\u009d", "\u201c", "\u201d")
 
 
 def next_page(header: str) -> str | None:
-    """The target of the first link with relation "next", in its own letter case, or None.
+    """The target of the first link with relation "next", or None; see `link_to`."""
+    return link_to(header, "next")
+
+
+def link_to(header: str, relation: str) -> str | None:
+    """The target of the first link with that relation (lower case), in its own letter case, or None.
 
     Tolerates what was seen: curly quotes and `&amp;`, unquoted relations, several relations in one
     link, other parameters before `rel`.
@@ -21,6 +26,6 @@ def next_page(header: str) -> str | None:
         for quote in _CURLY:
             parameters = parameters.replace(quote, '"')
         found = _REL.search(parameters)
-        if found and "next" in (found[1] or found[2] or "").lower().split():
+        if found and relation in (found[1] or found[2] or "").lower().split():
             return target.strip().replace("&amp;", "&") or None
     return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from enum import StrEnum
 
-from sqlalchemy import ForeignKey, Index, String, Text, UniqueConstraint
+from sqlalchemy import CheckConstraint, ForeignKey, Index, String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from integrations.terms import CourseRole
@@ -87,6 +87,8 @@ class PersonLink(Model):
     lti_user_pk: Mapped[int] = mapped_column(ForeignKey("lti_user.id"))
     person_id: Mapped[int] = mapped_column(ForeignKey("person.id"))
     role_key: Mapped[str] = mapped_column(String(60))
+    child_pk: Mapped[int | None] = mapped_column(ForeignKey("lti_user.id"))
+    """For which of several children the parent came by this login last."""
 
     person: Mapped[Person] = relationship(lazy="raise")
 
@@ -131,7 +133,11 @@ class ResourceLink(Model):
 
 
 class Membership(Model):
-    """What somebody is in a class, as the platform last said."""
+    """What somebody is in a class.
+
+    What a launch said of the role stands until the next launch or until the person leaves; of those who never
+    launched, the roster says it. See `lti_app.roster.pages`.
+    """
 
     __tablename__ = "membership"
     __table_args__ = (UniqueConstraint("context_pk", "lti_user_pk"), Index(None, "lti_user_pk"))
@@ -142,25 +148,54 @@ class Membership(Model):
     role: Mapped[CourseRole] = mapped_column(EnumText(CourseRole))
     stated_kind: Mapped[PersonKind | None] = mapped_column(EnumText(PersonKind))
     """What a Learner answered when asked whether a parent or a pupil is here."""
+    listed_kind: Mapped[PersonKind | None] = mapped_column(EnumText(PersonKind))
+    """What an imported list of the school says a Learner is; it counts for more than the class's audience."""
     status: Mapped[MembershipStatus] = mapped_column(
         EnumText(MembershipStatus), default=MembershipStatus.ACTIVE
     )
     last_launch_at: Mapped[datetime | None]
+    roster_run: Mapped[int | None]
+    """The reading of the roster (`RosterSync.run`) that found them last; None: none ever did."""
 
     lti_user: Mapped[LtiUser] = relationship(lazy="raise")
 
 
+class GuardianSource(StrEnum):
+    """Who told us that somebody is a child's guardian: the platform by a launch's claim, or by a custom
+    parameter; an imported list of the school; a code that a teacher printed."""
+
+    ROLE_SCOPE_MENTOR = "role_scope_mentor"
+    OBSERVEES = "observees"
+    SIS_IMPORT = "sis_import"
+    CLAIM_CODE = "claim_code"
+
+
+class RemovedBy(StrEnum):
+    TEACHER = "teacher"
+    GUARDIAN = "guardian"
+
+
 class Guardianship(Model):
-    """`person` is a guardian of the child behind `child_pk`; `source` says who told us."""
+    """`person` is a guardian of the child behind `child_pk`, unless it was removed.
+
+    A removed row stays, so that what a platform repeats at every launch does not bring back what somebody
+    took away. Only a person's deliberate act does: a claim code, an applied import, the teacher's "restore".
+    """
 
     __tablename__ = "guardianship"
-    __table_args__ = (UniqueConstraint("person_id", "child_pk"), Index(None, "child_pk"))
+    __table_args__ = (
+        UniqueConstraint("person_id", "child_pk"),
+        CheckConstraint("(removed_at IS NULL) = (removed_by IS NULL)", name="removed_by_somebody"),
+        Index(None, "child_pk"),
+    )
 
     id: Mapped[int] = mapped_column(Id, primary_key=True)
     person_id: Mapped[int] = mapped_column(ForeignKey("person.id"))
     child_pk: Mapped[int] = mapped_column(ForeignKey("lti_user.id"))
-    source: Mapped[str] = mapped_column(String(40))
+    source: Mapped[GuardianSource] = mapped_column(EnumText(GuardianSource))
     created_at: Mapped[datetime] = mapped_column(default=utc_now)
+    removed_at: Mapped[datetime | None]
+    removed_by: Mapped[RemovedBy | None] = mapped_column(EnumText(RemovedBy))
 
 
 class Right(StrEnum):

@@ -11,15 +11,15 @@ from typing import Any, TypeVar, cast
 from sqlalchemy import Select, bindparam, select
 from sqlalchemy.exc import IntegrityError
 
-from integrations.platforms.registry import platform_for
 from integrations.terms import CourseRole, Launch
 from lti_app.clock import utc_now
 from lti_app.extensions import db
 from lti_app.registrations.models import Deployment, Registration
+from lti_app.roster.copies import note_notice_service
+from lti_app.roster.guardians import settle_mentions
 from lti_app.roster.models import (
     Audience,
     Context,
-    Guardianship,
     LtiUser,
     Membership,
     MembershipStatus,
@@ -28,8 +28,8 @@ from lti_app.roster.models import (
     PersonLink,
     ResourceLink,
 )
+from lti_app.roster.sync import address_told
 
-MAX_CHILDREN = 20
 SEEN_EVERY = timedelta(minutes=5)
 """How often `last_launch_at` is written at most."""
 _Row = TypeVar("_Row")
@@ -80,11 +80,23 @@ def record_arrival(launch: Launch, registration: Registration, deployment: Deplo
     known = _known(launch, deployment)
     if launch.sub is None:
         return known
+    note_notice_service(launch, deployment)
+    before = _standing(known.user, known.membership)
     context = _context(launch, registration, deployment, known.context)
     link = _link(launch, context, known.link)
     user = _user(launch, registration, known.user)
     membership = _membership(launch, user, context, known.membership)
+    if _standing(user, membership) != before:
+        settle_mentions(registration.id, user)
     return Arrival(user, context, link, membership)
+
+
+def _standing(user: LtiUser | None, membership: Membership | None) -> tuple[Any, ...]:
+    """By what a guardian's launch may have named somebody before they came."""
+    return (
+        user is not None and (user.sub, user.legacy_id),
+        membership is not None and (membership.role, membership.status),
+    )
 
 
 def _known(launch: Launch, deployment: Deployment) -> Arrival:
@@ -101,8 +113,8 @@ def _known(launch: Launch, deployment: Deployment) -> Arrival:
 def person_here(user: LtiUser, membership: Membership | None, context: Context | None) -> Person | None:
     """Who came by this login, or None when that has to be asked (or no person learns by this role).
 
-    A Mentor is a parent. A Learner is what the class's audience says; where the teacher has not said it,
-    they are asked once, and a family that shares a login each time.
+    A Mentor is a parent. A Learner is what an imported list says of them, else what the class's audience
+    says; where the teacher has not said it, they are asked once, and a family that shares a login each time.
     """
     if membership is None or context is None:
         return None
@@ -110,6 +122,8 @@ def person_here(user: LtiUser, membership: Membership | None, context: Context |
         return _only_or_new(user, PersonKind.PARENT)
     if membership.role is not CourseRole.LEARNER:
         return None
+    if membership.listed_kind is not None:
+        return _only_or_new(user, membership.listed_kind)
     if context.audience is Audience.FAMILIES:
         return None  # asked at each launch: a child must not study on a parent's account
     kind = _kind_by_audience(context.audience) or membership.stated_kind
@@ -164,39 +178,6 @@ def state_kind(user: LtiUser, context: Context, kind: PersonKind) -> Person:
     return _only_or_new(user, kind)
 
 
-def record_guardianships(
-    launch: Launch, guardian: Person, registration: Registration, context: Context
-) -> None:
-    """Link an observing parent to the children that the platform named, at most 20 a launch.
-
-    Where a custom parameter may have named them, which a teacher can type, they must be Learners of the
-    class that we know already.
-    """
-    typed = platform_for(registration.kind).mentor_custom_key is not None
-    for sub in launch.mentor_of[:MAX_CHILDREN]:
-        if typed and not _is_learner(sub, registration, context):
-            continue
-        child = _one_or_insert(LtiUser, {"registration_id": registration.id, "sub": sub}, {})
-        _one_or_insert(
-            Guardianship, {"person_id": guardian.id, "child_pk": child.id}, {"source": "role_scope_mentor"}
-        )
-
-
-def _is_learner(sub: str, registration: Registration, context: Context) -> bool:
-    query = (
-        select(Membership.id)
-        .join(LtiUser, LtiUser.id == Membership.lti_user_pk)
-        .where(
-            LtiUser.registration_id == registration.id,
-            LtiUser.sub == sub,
-            Membership.context_pk == context.id,
-            Membership.role == CourseRole.LEARNER,
-            Membership.status == MembershipStatus.ACTIVE,
-        )
-    )
-    return db.session.scalar(query) is not None
-
-
 def _kind_by_audience(audience: Audience | None) -> PersonKind | None:
     return {Audience.PARENTS: PersonKind.PARENT, Audience.PUPILS: PersonKind.PUPIL}.get(audience)  # type: ignore[arg-type]
 
@@ -244,8 +225,11 @@ def _link(launch: Launch, context: Context | None, known: ResourceLink | None) -
         }
     if launch.nrps_url is not None:
         said["nrps_url"] = launch.nrps_url
+    is_news = launch.nrps_url is not None and (known is None or known.nrps_url != launch.nrps_url)
     link = known or _one_or_insert(ResourceLink, key, said)
     _update(link, said)
+    if is_news:
+        address_told(context.registration_id, context.id)
     return link
 
 
