@@ -21,7 +21,7 @@ from jwt.exceptions import PyJWTError
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
 
 from integrations.errors import BadMessage, PlatformError, PlatformUnavailable
-from integrations.http import AddressPolicy, PlatformHttp, json_object
+from integrations.http import AddressPolicy, HttpAnswer, PlatformHttp, json_object
 from integrations.terms import SharedCache
 
 _FRESH = 3600.0
@@ -123,10 +123,7 @@ class JwksCache:
         answer = self._http.request(
             "GET", url, policy=policy, headers={"Accept": "application/json"}, max_bytes=_MAX_BYTES
         )
-        if answer.status != 200:
-            raise PlatformUnavailable("key-set-unavailable", status=answer.status)
-        listed = json_object(answer).get("keys")
-        usable = _usable(listed)
+        usable = _key_entries(answer)
         if not usable:
             raise PlatformUnavailable("broken-answer", "no usable RSA key", status=200)
         now = self._clock()
@@ -145,6 +142,18 @@ class JwksCache:
             return _KeySet(float(stored["at"]), _loaded(_usable(stored["keys"])))
         except (ValueError, TypeError, KeyError):
             return None
+
+
+def signing_keys(answer: HttpAnswer) -> int:
+    """How many RSA keys in a fetched key set can verify messages. Raises PlatformUnavailable (
+    key-set-unavailable, broken-answer) where it is no key set at all."""
+    return len(_key_entries(answer))
+
+
+def _key_entries(answer: HttpAnswer) -> list[dict[str, Any]]:
+    if answer.status != 200:
+        raise PlatformUnavailable("key-set-unavailable", status=answer.status)
+    return _usable(json_object(answer).get("keys"))
 
 
 def _cache_key(url: str) -> str:

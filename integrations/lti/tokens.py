@@ -97,8 +97,10 @@ class TokenSource:
         except (ValueError, TypeError, KeyError):
             return None
 
-    def _fetch(self, access: ServiceAccess, scopes: Collection[str], key: str) -> str:
-        answer = self._http.request(
+    def ask(self, access: ServiceAccess, scopes: Collection[str]) -> HttpAnswer:
+        """The token endpoint's answer of any status to a new request, past every cache: `granted_scopes` and
+        `refusal_code` say what it means. Raises what PlatformHttp raises."""
+        return self._http.request(
             "POST",
             access.token_url,
             policy=access.policy,
@@ -106,6 +108,9 @@ class TokenSource:
             body=urlencode(self._form(access, scopes)).encode(),
             max_bytes=_MAX_BYTES,
         )
+
+    def _fetch(self, access: ServiceAccess, scopes: Collection[str], key: str) -> str:
+        answer = self.ask(access, scopes)
         if answer.status not in (200, 201):
             _raise_refusal(answer)
         granted = _granted(answer, frozenset(scopes))
@@ -135,15 +140,39 @@ class TokenSource:
 
 
 def _cache_key(access: ServiceAccess, scopes: Collection[str]) -> str:
-    parts = [access.registration_key, access.client_id, access.token_url, *sorted(scopes)]
+    # With the key's id: a token that was had with a revoked key is never used again.
+    parts = [access.registration_key, access.client_id, access.token_url, access.kid, *sorted(scopes)]
     return f"lti-token:{hashlib.sha256(json.dumps(parts).encode()).hexdigest()}"
 
 
-def _granted(answer: HttpAnswer, wanted: frozenset[str]) -> dict[str, Any]:
+def granted_scopes(answer: HttpAnswer, wanted: Collection[str]) -> frozenset[str]:
+    """Which of `wanted` a token holds, by the answer's own list; all of them when it has none (RFC 6749,
+    5.1). Raises PlatformUnavailable when the answer holds no token."""
+    listed = (_token(answer)["scope"] or "").split()
+    return frozenset(wanted) & frozenset(listed) if listed else frozenset(wanted)
+
+
+def refusal_code(answer: HttpAnswer) -> str:
+    """What a token endpoint's refusal (any status but 200 and 201) says: the codes of `TokenSource.token`."""
+    if _is_busy(answer):
+        return "token-endpoint-busy"
+    if answer.status == 404:
+        # A wrong address, or a platform that may not fetch our key set (it does so in this very request).
+        return "token-endpoint-cannot-reach-us"
+    text = _words(answer)
+    return next((code for words, code in _REFUSALS if words in text), "token-refused")
+
+
+def _token(answer: HttpAnswer) -> dict[str, Any]:
     try:
-        granted: dict[str, Any] = _TokenSchema().load(json_object(answer))
+        loaded: dict[str, Any] = _TokenSchema().load(json_object(answer))
     except ValidationError as error:
         raise PlatformUnavailable("broken-answer", "no access token", status=answer.status) from error
+    return loaded
+
+
+def _granted(answer: HttpAnswer, wanted: frozenset[str]) -> dict[str, Any]:
+    granted = _token(answer)
     # A registration may promise more than the token holds: the token's own list is the truth.
     scopes = (granted["scope"] or "").split()
     if scopes and not wanted <= set(scopes):
@@ -153,15 +182,14 @@ def _granted(answer: HttpAnswer, wanted: frozenset[str]) -> dict[str, Any]:
 
 def _raise_refusal(answer: HttpAnswer) -> NoReturn:
     """Told by status and words; some refusals are no JSON, or look like it and are not."""
-    status = answer.status
-    if status in (408, 425, 429) or status >= 500:
-        raise PlatformUnavailable("token-endpoint-busy", status=status, retry_after=retry_after(answer))
-    if status == 404:
-        # A wrong address, or a platform that may not fetch our key set (it does so in this very request).
-        raise PlatformRejected("token-endpoint-cannot-reach-us", status=status)
-    text = _words(answer)
-    code = next((code for words, code in _REFUSALS if words in text), "token-refused")
-    raise PlatformRejected(code, status=status)
+    code = refusal_code(answer)
+    if _is_busy(answer):
+        raise PlatformUnavailable(code, status=answer.status, retry_after=retry_after(answer))
+    raise PlatformRejected(code, status=answer.status)
+
+
+def _is_busy(answer: HttpAnswer) -> bool:
+    return answer.status in (408, 425, 429) or answer.status >= 500
 
 
 def _words(answer: HttpAnswer) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -10,6 +11,7 @@ from sqlalchemy import case, func, select
 from lti_app.delivery.models import DeliverySlot
 from lti_app.extensions import db
 from lti_app.gradebook.models import Score, ScoreState
+from lti_app.registrations.models import Deployment, DeploymentStatus
 from lti_app.roster.models import Context, LtiUser, Membership, ResourceLink
 
 
@@ -70,3 +72,13 @@ def facts_of(deployment_pk: int, registration_id: int) -> ConnectionFacts:
         blocked_until=slot.blocked_until if slot else None,
         last_error=slot.last_error if slot else None,
     )
+
+
+def pending_deployments(registration_id: int) -> Sequence[str]:
+    """The deployment ids that wait for the operator, the first 20."""
+    return db.session.scalars(
+        select(Deployment.deployment_id)
+        .where(Deployment.registration_id == registration_id, Deployment.status == DeploymentStatus.PENDING)
+        .order_by(Deployment.id)
+        .limit(20)
+    ).all()

@@ -1,28 +1,88 @@
-"""What the LMS's administrator sees: how we are connected, and what the platform gives us."""
+"""What the LMS's administrator sees: how we are connected, what the platform gives us, and what is wrong."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from flask import Blueprint, current_app, render_template
-from flask_babel import lazy_gettext
+from flask import Blueprint, flash, jsonify, redirect, render_template, url_for
+from flask_babel import gettext, lazy_gettext
 
-from lti_app.connection.queries import facts_of
+from integrations.platforms.registry import platform_for
+from lti_app.connection.checks import Step, Verdict
+from lti_app.connection.models import CheckState, ConnectionCheck
+from lti_app.connection.queries import facts_of, pending_deployments
+from lti_app.connection.services import check_of, known_words, request_check, stored
+from lti_app.connection.words import VERDICTS, sentence, title
 from lti_app.errors import NotAllowed
+from lti_app.extensions import db
 from lti_app.launches.current import current_launch
+from lti_app.launches.models import LaunchSession
 
 bp = Blueprint("connection", __name__)
 
 
 @bp.get("/connection")
 def home() -> Any:
-    """The registration of this launch, what its launches gave, and how the sending of scores goes."""
-    launch = current_launch()
-    if not launch.is_administrator:
-        raise NotAllowed(lazy_gettext("这一页只对学校平台的管理员开放。"))
+    """The registration of this launch, its last check, what its launches gave, and how the sending goes."""
+    launch = _administrators_launch()
+    check = check_of(launch.registration_id)
+    pending = pending_deployments(launch.registration_id)
+    known = known_words(launch.registration_id)
     return render_template(
         "connection/home.html",
         registration=launch.registration,
         facts=facts_of(launch.deployment_pk, launch.registration_id),
-        public_url=current_app.config["SETTINGS"].public_url,
+        pending=pending,
+        known=known,
+        kind_title=platform_for(launch.registration.kind).title,
+        check=_shown(check, known, bool(pending)) if check else None,
+        wide=True,
     )
+
+
+@bp.post("/connection/check")
+def check() -> Any:
+    """Have the connection checked; a worker does it, because the platform reads our keys meanwhile."""
+    launch = _administrators_launch()
+    if not request_check(launch.registration_id):
+        flash(gettext("刚刚检查过。请等半分钟再检查。"), "info")
+    db.session.commit()
+    return redirect(url_for("connection.home"), 303)
+
+
+@bp.get("/connection/check")
+def progress() -> Any:
+    """How far the check is, for the page that waits."""
+    check = check_of(_administrators_launch().registration_id)
+    done = check is None or check.state is CheckState.DONE
+    return jsonify(done=done, text=_progress_text(check) if check else "")
+
+
+def _administrators_launch() -> LaunchSession:
+    launch = current_launch()
+    if not launch.is_administrator:
+        raise NotAllowed(lazy_gettext("这一页只对学校平台的管理员开放。"))
+    return launch
+
+
+def _shown(check: ConnectionCheck, known: dict[str, str], says_pending: bool) -> dict[str, Any]:
+    found = [one for one in stored(check) if not (says_pending and one.step is Step.DEPLOYMENTS)]
+    verdicts = [finding.verdict for finding in found]
+    rows = [(title(one.step), *VERDICTS[one.verdict], sentence(one, **known)) for one in found]
+    return {
+        "done": check.state is CheckState.DONE,
+        "checked_at": check.checked_at,
+        "progress": _progress_text(check),
+        "failed": verdicts.count(Verdict.FAILED),
+        "warned": verdicts.count(Verdict.WARNING),
+        # What is wrong first: the rest is there to be believed, not to be read.
+        "wrong": [row for row, one in zip(rows, verdicts, strict=True) if one in _WRONG],
+        "right": [row for row, one in zip(rows, verdicts, strict=True) if one not in _WRONG],
+    }
+
+
+_WRONG = (Verdict.FAILED, Verdict.WARNING)
+
+
+def _progress_text(check: ConnectionCheck) -> str:
+    return gettext("已检查 %(done)s 项，共 %(all)s 项", done=len(check.results), all=len(Step))
