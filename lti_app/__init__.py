@@ -14,14 +14,20 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from integrations.http import PlatformHttp
 from integrations.terms import CourseRole
 from lti_app import assets, cli, errors, health, logs, security
+from lti_app.accounts.batches import forget as forget_lists
+from lti_app.accounts.views import bp as accounts_bp
 from lti_app.config import Settings, read_settings
+from lti_app.connection import notices
+from lti_app.connection import services as connection_checks
 from lti_app.connection.views import bp as connection_bp
 from lti_app.courses.views import bp as courses_bp
 from lti_app.credits.views import bp as credits_bp
 from lti_app.dashboard.overview import OPENING
 from lti_app.dashboard.views import bp as dashboard_bp
+from lti_app.deep_linking.views import bp as deep_linking_bp
 from lti_app.delivery.worker import EmbeddedWorker
 from lti_app.extensions import PlatformServices, babel, cache, configure_sqlite, db, migrate, start_as_reader
+from lti_app.families.views import bp as families_bp
 from lti_app.gradebook import delivery as gradebook_delivery
 from lti_app.gradebook.views import bp as gradebook_bp
 from lti_app.launches.current import (
@@ -31,9 +37,14 @@ from lti_app.launches.current import (
     page_locale,
     rights_here,
 )
+from lti_app.launches.tabs import bp as tabs_bp
 from lti_app.launches.views import inside_bp, lti_bp
+from lti_app.members.views import bp as members_bp
+from lti_app.people.views import bp as people_bp
+from lti_app.registrations.dynamic import bp as dynamic_registration_bp
 from lti_app.registrations.services import known_frame_origins
 from lti_app.registrations.views import bp as registrations_bp
+from lti_app.roster.reading import read_rosters
 
 MAX_BODY = 256 * 1024
 INSIDE = "/l/<key>"
@@ -52,7 +63,15 @@ def create_app(settings: Settings | None = None, *, http: PlatformHttp | None = 
     _extend(app, settings, http or PlatformHttp(ca_file=settings.ca_file))
     _serve(app)
     cli.init_cli(app)
-    app.extensions["embedded_worker"] = EmbeddedWorker(app, [gradebook_delivery.deliver])
+    # In this order: an administrator waits for a check, a parent for a grade, nobody for the rest.
+    app.extensions["works"] = [
+        connection_checks.work,
+        gradebook_delivery.deliver,
+        read_rosters,
+        notices.subscribe,
+        forget_lists,
+    ]
+    app.extensions["embedded_worker"] = EmbeddedWorker(app, app.extensions["works"])
     if settings.worker == "embedded" and not cli.is_command_line():
         app.extensions["embedded_worker"].start()
     return app
@@ -119,26 +138,45 @@ def _serve(app: Flask) -> None:
     app.context_processor(_navigation)
     app.register_blueprint(health.bp)
     app.register_blueprint(lti_bp, url_prefix="/lti")
+    app.register_blueprint(tabs_bp)
     app.register_blueprint(registrations_bp, url_prefix="/lti")
-    for inside in (inside_bp, courses_bp, credits_bp, gradebook_bp, dashboard_bp, connection_bp):
+    app.register_blueprint(dynamic_registration_bp, url_prefix="/lti")
+    app.register_blueprint(notices.notices_bp, url_prefix="/lti")
+    for inside in (
+        inside_bp,
+        courses_bp,
+        credits_bp,
+        gradebook_bp,
+        dashboard_bp,
+        connection_bp,
+        people_bp,
+        families_bp,
+        deep_linking_bp,
+        accounts_bp,
+        members_bp,
+    ):
         app.register_blueprint(inside, url_prefix=INSIDE)
 
 
 def _navigation() -> dict[str, Any]:
     """The tabs of whoever is here: this module knows all features, so it says who sees which."""
     launch = g.get("launch")
-    if launch is None or request.endpoint == "launches.who":
-        return {}
+    if launch is None or launch.deep_linking is not None or request.endpoint == "launches.who":
+        return {}  # the picker has one way to go
     items = []
     if launch.role.is_staff and launch.context_pk is not None:
         items += [
             ("dashboard.class_page", _("班级"), "people"),
             ("courses.course", _("课程"), "journal-text"),
+            ("members.home", _("名单"), "person-lines-fill"),
         ]
     elif launch.context_pk is not None and launch.role is not CourseRole.NONE:
         items += [("courses.home", _("课程"), "journal-text")]
         if earns_credits(launch):
-            items += [("credits.statement", _("学分"), "piggy-bank")]
+            items += [
+                ("credits.statement", _("学分"), "piggy-bank"),
+                ("families.children", _("孩子"), "person-hearts"),
+            ]
     if rights_here(launch) & OPENING:
         items += [("dashboard.overview", _("概览"), "bar-chart")]
     if launch.is_administrator:

@@ -6,15 +6,19 @@ import os
 
 from flask import Flask
 
+from lti_app.connection import commands as connection
 from lti_app.courses import commands as courses
 from lti_app.credits import commands as credits
 from lti_app.gradebook import commands as gradebook
 from lti_app.people import commands as people
 from lti_app.registrations import commands as registrations
+from lti_app.roster import commands as roster
 
 
 def init_cli(app: Flask) -> None:
-    """Add every command group to `flask`."""
+    """Add every command group to `flask`; `platforms` gets what packages above its own know."""
+    for command in (connection.check, connection.allow):
+        registrations.group.add_command(command)
     for group in (
         registrations.group,
         registrations.keys_group,
@@ -22,6 +26,7 @@ def init_cli(app: Flask) -> None:
         courses.group,
         credits.group,
         gradebook.group,
+        roster.group,
     ):
         app.cli.add_command(group)
 

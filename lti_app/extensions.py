@@ -22,6 +22,9 @@ from sqlalchemy.types import JSON, TypeDecorator
 from integrations.http import PlatformHttp
 from integrations.lti.ags import AgsClient
 from integrations.lti.jwks import JwksCache
+from integrations.lti.notices import NoticeClient
+from integrations.lti.nrps import NrpsClient
+from integrations.lti.probes import Probes
 from integrations.lti.tokens import TokenSource
 
 try:
@@ -170,6 +173,9 @@ class PlatformServices:
         self.jwks = JwksCache(http, shared=shared)
         self.tokens = TokenSource(http, cache=shared)
         self.ags = AgsClient(http, self.tokens)
+        self.nrps = NrpsClient(http, self.tokens)
+        self.notices = NoticeClient(http, self.tokens)
+        self.probes = Probes(http, self.tokens)
 
 
 def platform_services() -> PlatformServices:

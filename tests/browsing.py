@@ -45,7 +45,7 @@ class Page:
     def get(self, path: str) -> Page:
         return self._page(self.client.get(self._url(path), base_url=BASE, follow_redirects=True))
 
-    def post(self, path: str, data: dict[str, Any] | None = None, **options: Any) -> Page:
+    def post(self, path: str, data: dict[str, Any] | bytes | None = None, **options: Any) -> Page:
         headers = {**SAME_ORIGIN, **options.pop("headers", {})}
         follow = options.pop("follow_redirects", True)
         return self._page(

@@ -38,6 +38,8 @@ def settings_for(instance: Path, database_url: str, **changes: object) -> Settin
         "ca_file": None,
         "log_level": "ERROR",
         "show_design": True,
+        "open_registration": None,
+        "contact": None,
     }
     return Settings(**{**values, **changes})  # type: ignore[arg-type]
 

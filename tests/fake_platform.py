@@ -13,7 +13,7 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, urlencode, urlsplit
 
 import jwt
 import requests
@@ -22,11 +22,13 @@ from jwcrypto.jwk import JWK
 from requests.adapters import BaseAdapter
 
 LTI = "https://purl.imsglobal.org/spec/lti/claim/"
+NRPS = "https://purl.imsglobal.org/spec/lti-nrps/claim/namesroleservice"
 AGS = "https://purl.imsglobal.org/spec/lti-ags/"
 MEMBERSHIP = "http://purl.imsglobal.org/vocab/lis/v2/membership#"
 ADMINISTRATOR = "http://purl.imsglobal.org/vocab/lis/v2/institution/person#Administrator"
 TEST_USER = "http://purl.imsglobal.org/vocab/lti/system/person#TestUser"
 SCOPES = [f"{AGS}scope/{name}" for name in ("lineitem", "result.readonly", "score")]
+MEMBERSHIP_SCOPE = "https://purl.imsglobal.org/spec/lti-nrps/scope/contextmembership.readonly"
 
 _KEYS: list[rsa.RSAPrivateKey] = []
 
@@ -84,6 +86,18 @@ class FakePlatform(BaseAdapter):
         self.requests: list[tuple[str, str]] = []
         self.faults: list[Callable[[requests.PreparedRequest], tuple[int, Any] | Exception]] = []
         self.ungraded: set[str] = set()
+        self.configuration: dict[str, Any] = {}
+        self.registration_token: str | None = "reg-token"
+        self.registered: list[dict[str, Any]] = []
+        self.registration_answer: dict[str, Any] = {}
+        self.rosters: dict[str, list[dict[str, Any]]] = {}
+        """Members by class. Only classes that are here tell their launches where the roster is."""
+        self.may_open: dict[str, set[str]] = {}
+        """Who may open a link (`rlid`), where not everybody of the class."""
+        self.roster_faults: list[Callable[[requests.PreparedRequest], Any] | None] = []
+        """Each meets one page of a roster (None: that one is answered): an error, or status, body, headers."""
+        self.differences: str | None = None
+        """Where rosters say that their changes are."""
 
     # -- what an operator types ---------------------------------------------------------------------
 
@@ -138,6 +152,9 @@ class FakePlatform(BaseAdapter):
             },
             AGS + "claim/endpoint": self._endpoint(link, slug, class_),
         }
+        if class_ in self.rosters:
+            address = f"{self.issuer}/nrps/{class_}"
+            claims[NRPS] = {"context_memberships_url": address, "service_versions": ["2.0"]}
         if somebody.sub is not None:
             claims["sub"] = somebody.sub
         if somebody.name:
@@ -167,10 +184,36 @@ class FakePlatform(BaseAdapter):
             if isinstance(fault, Exception):
                 raise fault
             return _response(request, *fault)
+        if path.startswith("/nrps/"):
+            return self._members(request, path)
         return _response(request, *self._answer(request, path))
 
     def close(self) -> None:
         return None
+
+    def _members(self, request: requests.PreparedRequest, path: str) -> requests.Response:
+        """A page of a roster, of at most 100 members."""
+        query = {name: values[0] for name, values in parse_qs(urlsplit(request.url or "").query).items()}
+        if not (request.headers.get("Authorization") or "").startswith("Bearer "):
+            return _response(request, 401, {})
+        fault = self.roster_faults.pop(0) if self.roster_faults else None
+        if fault is not None:
+            status, content, links = fault(request)
+            return _response(request, status, content, **links)
+        members = self.rosters[path.removeprefix("/nrps/")]
+        if "rlid" in query:
+            allowed = self.may_open.get(query["rlid"])
+            members = [one for one in members if allowed is None or one["user_id"] in allowed]
+        limit, start = min(int(query.get("limit", 100)), 100), int(query.get("from", 0))
+        links = []
+        if start + limit < len(members):
+            following = {**query, "limit": str(limit), "from": str(start + limit)}
+            links.append(f'<{self.issuer}{path}?{urlencode(following)}>; rel="next"')
+        if self.differences:
+            links.append(f'<{self.differences}>; rel="differences"')
+        headers = {"Link": ", ".join(links)} if links else {}
+        body = {"id": request.url, "context": {"id": "x"}, "members": members[start : start + limit]}
+        return _response(request, 200, body, **headers)
 
     def _answer(self, request: requests.PreparedRequest, path: str) -> tuple[int, Any]:
         if path == "/jwks":
@@ -179,10 +222,43 @@ class FakePlatform(BaseAdapter):
         if path == "/token":
             form = parse_qs(request.body.decode() if isinstance(request.body, bytes) else request.body or "")
             return 200, {"access_token": uuid.uuid4().hex, "expires_in": 3600, "scope": form["scope"][0]}
+        if path in ("/openid-configuration", "/register"):
+            return self._registering(request, path)
         if path.endswith("/scores"):
             self.scores.append({"url": request.url, **json.loads(request.body or b"{}")})
             return 200, b""
         return 404, {"error": "no such address"}
+
+
+    # -- dynamic registration -----------------------------------------------------------------------
+
+    def _registering(self, request: requests.PreparedRequest, path: str) -> tuple[int, Any]:
+        """Both need the token, where this platform has one; where it has none, none may be made up."""
+        wanted = f"Bearer {self.registration_token}" if self.registration_token else None
+        if request.headers.get("Authorization") != wanted:
+            return 401, b"token_already_used"
+        if path == "/openid-configuration":
+            return 200, {name: value for name, value in self._configuration().items() if value is not ...}
+        self.registered.append(json.loads(request.body or b"{}"))
+        answer = {"client_id": self.client_id, **self.registered[-1], **self.registration_answer}
+        return 201, {name: value for name, value in answer.items() if value is not ...}
+
+    def _configuration(self) -> dict[str, Any]:
+        family = {"moodle": "moodle", "canvas": "canvas", "brightspace": "desire2learn"}.get(self.kind, "other")
+        return {
+            "issuer": self.issuer,
+            "authorization_endpoint": f"{self.issuer}/auth",
+            "token_endpoint": f"{self.issuer}/token",
+            "jwks_uri": f"{self.issuer}/jwks",
+            "registration_endpoint": f"{self.issuer}/register",
+            "scopes_supported": [*SCOPES, f"{AGS}scope/lineitem.readonly", MEMBERSHIP_SCOPE],
+            "https://purl.imsglobal.org/spec/lti-platform-configuration": {
+                "product_family_code": family,
+                "version": "5.0",
+                "messages_supported": [{"type": "LtiResourceLinkRequest"}, {"type": "LtiDeepLinkingRequest"}],
+            },
+            **self.configuration,
+        }
 
 
 def _response(request: requests.PreparedRequest, status: int, body: Any, **headers: str) -> requests.Response:

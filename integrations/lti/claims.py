@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from marshmallow import EXCLUDE, Schema, ValidationError, fields
+from marshmallow import EXCLUDE, Schema, ValidationError, fields, pre_load
 
 from integrations.errors import BadMessage
 from integrations.lti import claim_fields
@@ -69,7 +69,14 @@ class _LinkSchema(_Claims):
 
 
 class _ForUserSchema(_Claims):
+    """`id` is the name that drafts of Data Privacy Launch used."""
+
     user_id = Identifier(required=True)
+
+    @pre_load
+    def by_its_old_name(self, data: Any, **_: Any) -> Any:
+        known = isinstance(data, dict) and "user_id" not in data and "id" in data
+        return {**data, "user_id": data["id"]} if known else data
 
 
 class _AgsSchema(_Claims):
@@ -220,7 +227,8 @@ def parse_launch(claims: Mapping[str, Any], *, platform: Platform) -> Launch:
         nrps_url=(loaded["nrps"] or {}).get("context_memberships_url"),
         return_url=presentation.get("return_url"),
         document_target=target if target in _TARGETS else None,
-        mentor_of=_children(loaded, roles, platform),
+        mentor_of=tuple(dict.fromkeys(loaded["role_scope_mentor"] or ())),
+        observees=_observees(loaded, roles, platform),
         for_user=loaded["for_user"]["user_id"] if loaded["for_user"] else None,
         custom=loaded["custom"] or {},
         platform=_platform_info(loaded["platform"] or {}),
@@ -323,12 +331,13 @@ def _ags(ags: Mapping[str, Any]) -> AgsEndpoint | None:
     return AgsEndpoint(frozenset(ags.get("scope") or ()), ags.get("lineitems"), ags.get("lineitem"))
 
 
-def _children(loaded: Mapping[str, Any], roles: Roles, platform: Platform) -> tuple[str, ...]:
-    children = list(loaded["role_scope_mentor"] or ())
-    if platform.mentor_custom_key and roles.course_role is CourseRole.MENTOR:
-        listed = (loaded["custom"] or {}).get(platform.mentor_custom_key, "").split(",")
-        children += [child.strip() for child in listed if claim_fields.is_identifier(child.strip())]
-    return tuple(dict.fromkeys(children))[:_MOST_CHILDREN]
+def _observees(loaded: Mapping[str, Any], roles: Roles, platform: Platform) -> tuple[str, ...]:
+    if not platform.mentor_custom_key or roles.course_role is not CourseRole.MENTOR:
+        return ()
+    listed = [
+        child.strip() for child in (loaded["custom"] or {}).get(platform.mentor_custom_key, "").split(",")
+    ]
+    return tuple(dict.fromkeys(filter(claim_fields.is_identifier, listed)))[:_MOST_CHILDREN]
 
 
 def _locale(loaded: Mapping[str, Any]) -> str | None:

@@ -20,6 +20,7 @@ from lti_app.roster.models import LtiUser, Membership, MembershipStatus, Person,
 
 PAGE = 50
 LEARNING = (CourseRole.LEARNER, CourseRole.MENTOR)
+TEACHING = (CourseRole.INSTRUCTOR, CourseRole.ASSISTANT)
 NOBODY = 0
 """Stands for "no course" and "no link" in conditions: row numbers begin at one."""
 
@@ -66,9 +67,10 @@ class Learner:
 
 @dataclass(frozen=True, slots=True)
 class Numbers:
-    """The class in numbers. `waiting` and `held` are scores, the others people."""
+    """The class in numbers. `waiting` and `held` are scores, the others people; `absent` never came yet."""
 
     people: int
+    absent: int
     finished: int
     waiting: int
     held: int
@@ -77,9 +79,20 @@ class Numbers:
 
 def placement_with_course(link_pk: int) -> Placement | None:
     """What a link shows, with its course but not its lessons."""
-    return db.session.scalar(
-        select(Placement).where(Placement.resource_link_pk == link_pk).options(joinedload(Placement.course))
+    query = select(Placement).where(Placement.resource_link_pk == link_pk)
+    return db.session.scalar(query.options(joinedload(Placement.course)))
+
+
+def origin_of(placement: Placement, teacher_pk: int | None) -> ResourceLink | None:
+    """The link that a placement was copied from, with its class, if this login teaches there too: teachers can
+    type what a link is a copy of, and must not learn of other classes by it."""
+    teaches = (
+        (Membership.context_pk == ResourceLink.context_pk)
+        & (Membership.lti_user_pk == teacher_pk)
+        & Membership.role.in_(TEACHING)
     )
+    query = select(ResourceLink).join(Membership, teaches).where(ResourceLink.id == placement.copied_from_pk)
+    return db.session.scalar(query.options(joinedload(ResourceLink.context)))
 
 
 def blocked_until(registration_id: int) -> datetime | None:
@@ -96,15 +109,16 @@ def numbers(place: Place) -> Numbers:
         _people(
             place,
             func.count(),
+            func.count(Membership.id.distinct()).filter(Membership.last_launch_at.is_(None)),
             func.count(CourseProgress.completed_at),
             func.count(Score.id.distinct()).filter(_condition(Shown.WAITING)),
             func.count(Score.id.distinct()).filter(_condition(Shown.HELD)),
             *(func.count().filter(_condition(shown)) for shown in filters),
         )
     ).one()
-    people, finished, waiting, held, *counts = row
+    people, absent, finished, waiting, held, *counts = row
     return Numbers(
-        people, finished, waiting, held, {Shown.ALL: people, **dict(zip(filters, counts, strict=True))}
+        people, absent, finished, waiting, held, {Shown.ALL: people, **dict(zip(filters, counts, strict=True))}
     )
 
 
@@ -117,7 +131,7 @@ def learners(place: Place, shown: Shown, *, page: int) -> list[Learner]:
         LtiUser.name,
         Person.label,
         Membership.role,
-        func.coalesce(Person.kind, Membership.stated_kind).label("kind"),
+        func.coalesce(Person.kind, Membership.listed_kind, Membership.stated_kind).label("kind"),
         Person.id.label("person_id"),
         func.coalesce(visited.c.here, 0).label("opened_here"),
         func.coalesce(CourseProgress.percent, 0).label("percent"),

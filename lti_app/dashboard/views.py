@@ -10,6 +10,7 @@ from marshmallow import ValidationError
 
 from lti_app.clock import local_day, utc_now
 from lti_app.courses.models import Counts, Placement
+from lti_app.courses.placements import forget_copy_note
 from lti_app.courses.placements import place as place_course
 from lti_app.credits.amounts import plain
 from lti_app.credits.queries import term_on
@@ -21,7 +22,7 @@ from lti_app.errors import NotAllowed, NotHere
 from lti_app.extensions import db
 from lti_app.launches.current import current_launch, local_text, require_context, require_staff, rights_here
 from lti_app.organisations.models import District, School
-from lti_app.roster.models import Context
+from lti_app.roster.models import Context, ResourceLink
 
 bp = Blueprint("dashboard", __name__)
 
@@ -64,6 +65,18 @@ def set_counts() -> Any:
     return redirect(url_for("dashboard.class_page"), 303)
 
 
+@bp.post("/class/copy-seen")
+def forget_copy() -> Any:
+    """Close the note that the settings of this link were taken over from another one."""
+    require_staff()
+    placement = _placement()
+    if placement is None:
+        raise NotHere()
+    forget_copy_note(placement.resource_link_pk)
+    db.session.commit()
+    return redirect(url_for("dashboard.class_page"), 303)
+
+
 @bp.get("/overview")
 def overview() -> str:
     """The classes that the login's rights open, with their numbers of this term."""
@@ -102,12 +115,14 @@ def _class_page(problem: str | None = None) -> str:
         "dashboard/class.html",
         context=context,
         placement=placement,
+        origin=_origin(placement) if placement else None,
         numbers=numbers,
         shown=shown,
         people=[_row(learner, counts, context) for learner in queries.learners(place, shown, page=page)],
         audiences=words.audience_choices(),
         counts_choices=words.counts_choices(),
         problem=problem,
+        overdue=False,
         resting=blocked_until is not None and blocked_until > utc_now(),
         has_overview=bool(rights_here(launch) & whole.OPENING),
         page=page,
@@ -121,7 +136,7 @@ def _row(learner: Learner, counts: Counts, context: Context) -> dict[str, Any]:
     told = words.told_of(learner, counts)
     score = learner.score
     needs_somebody = told.kind in ("error", "waiting")
-    can_retry = score is not None and score.can_retry
+    can_retry = score is not None and score.can_retry and counts is not Counts.NOTHING
     return {
         "name": words.display_name(learner),
         "who": words.kind_word(learner, context.audience),
@@ -132,13 +147,20 @@ def _row(learner: Learner, counts: Counts, context: Context) -> dict[str, Any]:
         "show_next_step": needs_somebody or can_retry,
         "sent_at": local_text(score.sent_at) if score and score.sent_at else None,
         "retry": score.id if score and can_retry else None,
-        "detail": score.detail if score else "",
+        "detail": score.detail if score and counts is not Counts.NOTHING else "",
     }
 
 
 def _placement() -> Placement | None:
     link_pk = current_launch().resource_link_pk
     return queries.placement_with_course(link_pk) if link_pk is not None else None
+
+
+def _origin(placement: Placement) -> ResourceLink | None:
+    """Where the settings of the link come from, as long as a teacher is to be told."""
+    if placement.copied_from_pk is None or placement.copy_seen_at is not None:
+        return None
+    return queries.origin_of(placement, current_launch().lti_user_pk)
 
 
 def _shown() -> Shown:

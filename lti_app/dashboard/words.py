@@ -48,6 +48,13 @@ NO_COLUMN = Told(
     lazy_gettext("学校平台没有给这个活动成绩列，成绩只显示在这里，学分照记。"),
     lazy_gettext("需要的话，请在学校平台里给这个活动打开评分，再请这位学员打开一次。"),
 )
+NOT_COUNTED = Told(
+    lazy_gettext("不写成绩册"),
+    "empty",
+    "dash-circle",
+    lazy_gettext("老师设了这个活动不写成绩册，学分照记。"),
+    NOTHING_TO_DO,
+)
 NOT_OPENED_HERE = Told(
     lazy_gettext("已在别处学过"),
     "waiting",
@@ -61,6 +68,8 @@ def told_of(learner: Learner, counts: Counts) -> Told:
     """The state of somebody's gradebook cell: a word, why, and what to do next."""
     if learner.role is CourseRole.MENTOR:
         return OBSERVER
+    if counts is Counts.NOTHING:
+        return NOT_COUNTED
     if learner.score is not None:
         return learner.score.told
     begun = learner.person_id is not None and learner.percent > 0
@@ -119,5 +128,10 @@ def counts_choices() -> list[tuple[str, Any, Any]]:
             gettext(
                 "成绩册里是完成的百分比。注意：如果学校平台设了“得到成绩就算完成”，学完第一节就会算完成。"
             ),
+        ),
+        (
+            "nothing",
+            gettext("不写成绩册"),
+            gettext("只在这里看进度，学校平台不收成绩；已经写入的成绩不会收回。"),
         ),
     ]

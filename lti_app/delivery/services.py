@@ -93,6 +93,13 @@ def record_failure(
     return until
 
 
+def unblock(registration_id: int) -> None:
+    """End the rest that a platform in trouble gets: a person asks to try again now."""
+    db.session.execute(
+        update(DeliverySlot).where(DeliverySlot.registration_id == registration_id).values(blocked_until=None)
+    )
+
+
 @contextmanager
 def reading() -> Iterator[None]:
     """A transaction that only reads: it takes no lock on SQLite, and ends with the block."""

@@ -12,7 +12,6 @@ from lti_app.clock import utc_now
 from lti_app.delivery.services import reading
 from lti_app.delivery.worker import EmbeddedWorker, drain
 from lti_app.errors import OperatorGroup
-from lti_app.gradebook.delivery import deliver
 from lti_app.gradebook.queries import QueueFacts, queue_facts
 
 group = OperatorGroup("gradebook", help="Scores and their delivery to the LMSs.")
@@ -21,15 +20,17 @@ group = OperatorGroup("gradebook", help="Scores and their delivery to the LMSs."
 @group.command("deliver")
 @click.option("--once", is_flag=True, help="Send what is due now and end.")
 def deliver_command(once: bool) -> None:
-    """Send scores until interrupted (for servers with GONGYU_WORKER=none)."""
+    """Send scores, and do what else waits for an LMS, until interrupted (for servers with
+    GONGYU_WORKER=none)."""
     app = current_app._get_current_object()  # type: ignore[attr-defined]
+    works = app.extensions["works"]
     if once:
-        click.echo(f"handled: {drain(app, [deliver])}")
+        click.echo(f"handled: {drain(app, works)}")
         return
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())
-    worker = EmbeddedWorker(app, [deliver])
+    worker = EmbeddedWorker(app, works)
     worker.start()
     click.echo("delivering; stop with Ctrl-C")
     ended.wait()

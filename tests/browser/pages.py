@@ -52,14 +52,19 @@ def course_of(link: str) -> str:
     return "grade-1" if link.startswith("g1") else "grade-7"
 
 
-def open_framed(page: Page, school: School, link: str, person: str) -> Frame:
+def open_framed(page: Page, school: School, link: str, person: str, course: str | None = None) -> Frame:
     """Open a link on the LMS's course page as `person`; the tool in its iframe, arrived."""
-    page.goto(f"{school.url}/courses/{course_of(link)}?as={person}")
+    page.goto(f"{school.url}/courses/{course or course_of(link)}?as={person}")
     press(page.locator(f"#{link} summary"))
-    handle = page.locator(f"#{link} iframe").element_handle()
-    frame = handle.content_frame()
-    assert frame is not None
+    frame = framed(page.locator(f"#{link} iframe"))
     arrived(frame)
+    return frame
+
+
+def framed(place: Locator) -> Frame:
+    """What an iframe of the LMS shows."""
+    frame = place.element_handle().content_frame()
+    assert frame is not None
     return frame
 
 

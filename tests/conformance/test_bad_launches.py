@@ -129,7 +129,7 @@ BAD: dict[str, tuple[Maker, str | None]] = {
     "unknown message type": (changed(**{LTI + "message_type": "LtiStartProctoring"}), "UNSUPPORTED-MESSAGE"),
     "no roles": (changed(**{LTI + "roles": ...}), "MISSING-CLAIM"),
     "no deployment": (changed(**{LTI + "deployment_id": ...}), "MISSING-CLAIM"),
-    "unknown deployment": (changed(**{LTI + "deployment_id": "77"}), "UNKNOWN-DEPLOYMENT"),
+    "unknown deployment": (changed(**{LTI + "deployment_id": "77"}), "PENDING-DEPLOYMENT"),
     "no resource link": (changed(**{LTI + "resource_link": ...}), "MISSING-CLAIM"),
     "resource link as a list": (changed(**{LTI + "resource_link": []}), None),
     "resource link without id": (changed(**{LTI + "resource_link": {"title": "x"}}), None),
