@@ -22,22 +22,21 @@ from integrations.lti.ags import (
 from integrations.lti.claim_fields import Text
 from integrations.lti.jwks import signing_keys
 from integrations.lti.notices import SCOPE_NOTICES
+from integrations.lti.nrps import MEMBERS_TYPE, SCOPE_MEMBERSHIP
 from integrations.lti.service_calls import ServiceCalls, good, linked
 from integrations.lti.tokens import TokenSource, granted_scopes, refusal_code
 from integrations.platforms.base import Platform
 from integrations.terms import ServiceAccess
 
-SCOPE_MEMBERS = "https://purl.imsglobal.org/spec/lti-nrps/scope/contextmembership.readonly"
 #: Everything a tool may be granted, in the order to show it.
 SCOPES: tuple[str, ...] = (
     SCOPE_SCORE,
     SCOPE_LINE_ITEM,
     SCOPE_LINE_ITEM_READ,
     SCOPE_RESULT_READ,
-    SCOPE_MEMBERS,
+    SCOPE_MEMBERSHIP,
     SCOPE_NOTICES,
 )
-_MEMBERS_TYPE = "application/vnd.ims.lti-nrps.v2.membershipcontainer+json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +123,7 @@ class Probes:
 
     def roster(self, access: ServiceAccess, url: str) -> RosterSeen:
         """Raises PlatformError."""
-        answer = good(self._call(access, [SCOPE_MEMBERS], "GET", url, {"Accept": _MEMBERS_TYPE}))
+        answer = good(self._call(access, [SCOPE_MEMBERSHIP], "GET", url, {"Accept": MEMBERS_TYPE}))
         try:
             members = _PAGE.load(json_object(answer))["members"]
         except ValidationError as error:

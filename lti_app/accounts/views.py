@@ -24,6 +24,7 @@ from lti_app.accounts.columns import NotThisList
 from lti_app.accounts.links import WRITTEN, Verdict
 from lti_app.accounts.models import BatchKind
 from lti_app.accounts.schemas import FilesSchema
+from lti_app.courses.access import keep_and_commit
 from lti_app.errors import AppError, NotHere
 from lti_app.extensions import db
 from lti_app.launches.current import current_launch
@@ -73,6 +74,7 @@ def template(kind: str) -> Any:
 def upload(kind: str) -> Any:
     """Read a list and show what it would do; it changes nothing yet."""
     reach = reach_here()
+    keep_and_commit()  # reading a large table takes seconds, in which others may write
     try:
         batch = services.take(_uploaded(), BatchKind(kind), reach)
     except UnreadableTable as error:

@@ -15,7 +15,8 @@ from urllib.parse import urlsplit
 from integrations.errors import PlatformError
 from integrations.lti.ags import SCOPE_LINE_ITEM, SCOPE_LINE_ITEM_READ, SCOPE_RESULT_READ, SCOPE_SCORE
 from integrations.lti.notices import SCOPE_NOTICES
-from integrations.lti.probes import SCOPE_MEMBERS, TokenSeen
+from integrations.lti.nrps import SCOPE_MEMBERSHIP
+from integrations.lti.probes import TokenSeen
 from integrations.platforms.registry import platform_for
 from lti_app.connection.subject import Subject
 from lti_app.extensions import PlatformServices
@@ -79,7 +80,7 @@ _SCOPE_OF = {
     Step.COLUMNS: SCOPE_LINE_ITEM,
     Step.COLUMNS_READ: SCOPE_LINE_ITEM_READ,
     Step.RESULTS: SCOPE_RESULT_READ,
-    Step.MEMBERS: SCOPE_MEMBERS,
+    Step.MEMBERS: SCOPE_MEMBERSHIP,
     Step.NOTICES: SCOPE_NOTICES,
 }
 
@@ -182,7 +183,7 @@ def _scope(step: Step, scope: str, token: TokenSeen | None, subject: Subject) ->
 def _roster(subject: Subject, services: PlatformServices, token: TokenSeen | None) -> Finding:
     if subject.nrps_url is None:
         return Finding(Step.ROSTER, Verdict.IMPOSSIBLE, "no-roster-address")
-    if subject.access is None or token is None or SCOPE_MEMBERS not in token.granted:
+    if subject.access is None or token is None or SCOPE_MEMBERSHIP not in token.granted:
         return Finding(Step.ROSTER, Verdict.IMPOSSIBLE, "members-not-granted")
     seen = services.probes.roster(subject.access, subject.nrps_url)
     values = {"count": seen.members, "names": seen.with_name, "emails": seen.with_email}

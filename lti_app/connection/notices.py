@@ -14,7 +14,7 @@ from typing import Any
 import structlog
 from flask import Blueprint, jsonify, request
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
-from sqlalchemy import delete, or_, select
+from sqlalchemy import delete, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from integrations.errors import BadMessage, PlatformError
@@ -25,10 +25,10 @@ from lti_app.clock import utc_now
 from lti_app.connection.models import ReceivedNotice
 from lti_app.connection.subject import own_address
 from lti_app.delivery.models import DeliverySlot
-from lti_app.delivery.services import is_free, reading
+from lti_app.delivery.services import may_be_served, reading
 from lti_app.delivery.worker import Turn
 from lti_app.extensions import db, platform_services
-from lti_app.registrations.models import Deployment, DeploymentStatus, Registration, RegistrationStatus
+from lti_app.registrations.models import Deployment, DeploymentStatus, Registration
 from lti_app.registrations.services import address_policy, find_for_login, service_access
 from lti_app.roster.copies import record_copy
 from lti_app.security import cross_site
@@ -105,9 +105,7 @@ class SubscribeWork:
             .where(
                 Deployment.notices_due_at <= now,
                 Deployment.status == DeploymentStatus.ACTIVE,
-                Registration.status == RegistrationStatus.ACTIVE,
-                is_free(now),
-                or_(slot.blocked_until.is_(None), slot.blocked_until <= now),
+                may_be_served(now),
             )
         )
         return list(dict.fromkeys(db.session.scalars(query.order_by(Deployment.notices_due_at))))

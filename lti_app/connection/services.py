@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from datetime import datetime, timedelta
 
-from sqlalchemy import or_, select
+from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 
 from lti_app.clock import utc_now
@@ -15,10 +15,10 @@ from lti_app.connection.checks import Finding, Step, Verdict, findings
 from lti_app.connection.models import CheckState, ConnectionCheck
 from lti_app.connection.subject import own_address, subject_of
 from lti_app.delivery.models import DeliverySlot
-from lti_app.delivery.services import is_free, reading, unblock, wake_after_commit
+from lti_app.delivery.services import may_be_served, reading, unblock, wake_after_commit
 from lti_app.delivery.worker import Turn
 from lti_app.extensions import db, platform_services
-from lti_app.registrations.models import Registration, RegistrationStatus
+from lti_app.registrations.models import Registration
 
 PAUSE = timedelta(seconds=30)
 """A platform is checked at most this often by its administrators' pages."""
@@ -36,9 +36,7 @@ class CheckWork:
             .outerjoin(slot, slot.registration_id == Registration.id)
             .where(
                 ConnectionCheck.state == CheckState.REQUESTED,
-                Registration.status == RegistrationStatus.ACTIVE,
-                is_free(now),
-                or_(slot.blocked_until.is_(None), slot.blocked_until <= now),
+                may_be_served(now),
             )
             .order_by(ConnectionCheck.requested_at)
         ).all()

@@ -118,7 +118,12 @@ def numbers(place: Place) -> Numbers:
     ).one()
     people, absent, finished, waiting, held, *counts = row
     return Numbers(
-        people, absent, finished, waiting, held, {Shown.ALL: people, **dict(zip(filters, counts, strict=True))}
+        people,
+        absent,
+        finished,
+        waiting,
+        held,
+        {Shown.ALL: people, **dict(zip(filters, counts, strict=True))},
     )
 
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
+from typing import Any
 
 from flask import current_app
-from sqlalchemy import ColumnElement, Update, event, or_, select, update
+from sqlalchemy import ColumnElement, Update, and_, event, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import InstrumentedAttribute
 
 from lti_app.delivery.models import DeliverySlot
 from lti_app.extensions import db, start_as_reader
+from lti_app.registrations.models import Registration, RegistrationStatus
 
 FIRST_WAIT = 5.0
 LONGEST_LEASE = 600.0
@@ -44,6 +47,43 @@ def is_free(now: datetime) -> ColumnElement[bool]:
     """No lease, one that has run out, or one that a clock far ahead of ours wrote."""
     until = DeliverySlot.lease_until
     return or_(until.is_(None), until <= now, until > now + timedelta(seconds=LONGEST_LEASE))
+
+
+def may_be_served(now: datetime) -> ColumnElement[bool]:
+    """On Registration outer-joined with DeliverySlot: active, served by nobody, and not left alone after a
+    failure."""
+    blocked = DeliverySlot.blocked_until
+    return and_(
+        Registration.status == RegistrationStatus.ACTIVE,
+        is_free(now),
+        or_(blocked.is_(None), blocked <= now),
+    )
+
+
+def due_registrations(
+    registration_id: InstrumentedAttribute[int], due_at: InstrumentedAttribute[Any], now: datetime
+) -> Sequence[int]:
+    """The registrations that may be served and have a row that is due, the longest waiting first.
+
+    Both columns are of one table with an index on them: each registration costs one look into it, however
+    many rows wait.
+    """
+    first_due = (
+        select(due_at)
+        .where(registration_id == Registration.id, due_at <= now)
+        .order_by(due_at)
+        .limit(1)
+        .scalar_subquery()
+    )
+    found = (
+        select(Registration.id, first_due.label("first_due"))
+        .outerjoin(DeliverySlot, DeliverySlot.registration_id == Registration.id)
+        .where(may_be_served(now))
+        .subquery()
+    )
+    return db.session.scalars(
+        select(found.c.id).where(found.c.first_due.is_not(None)).order_by(found.c.first_due, found.c.id)
+    ).all()
 
 
 def renew_slot(registration_id: int, holder: str, now: datetime, seconds: float) -> bool:

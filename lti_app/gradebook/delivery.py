@@ -9,12 +9,11 @@ import time
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from sqlalchemy import or_, select
+from sqlalchemy import select
 
 from integrations.platforms.registry import platform_for
 from lti_app.clock import utc_now
-from lti_app.delivery.models import DeliverySlot
-from lti_app.delivery.services import is_free, reading
+from lti_app.delivery.services import due_registrations, reading
 from lti_app.delivery.worker import Turn
 from lti_app.extensions import db, platform_services
 from lti_app.gradebook.bookkeeping import write_outcomes
@@ -34,27 +33,7 @@ class ScoreDelivery:
 
     def due(self, now: datetime) -> Sequence[int]:
         """Active registrations with a due score that may be called and that nobody serves now."""
-        first_due = (
-            select(Score.due_at)
-            .where(Score.registration_id == Registration.id, Score.due_at <= now)
-            .order_by(Score.due_at)
-            .limit(1)
-            .scalar_subquery()
-        )
-        slot = DeliverySlot
-        found = (
-            select(Registration.id, first_due.label("first_due"))
-            .outerjoin(slot, slot.registration_id == Registration.id)
-            .where(
-                Registration.status == RegistrationStatus.ACTIVE,
-                is_free(now),
-                or_(slot.blocked_until.is_(None), slot.blocked_until <= now),
-            )
-            .subquery()
-        )
-        return db.session.scalars(
-            select(found.c.id).where(found.c.first_due.is_not(None)).order_by(found.c.first_due, found.c.id)
-        ).all()
+        return due_registrations(Score.registration_id, Score.due_at, now)
 
     def serve(self, turn: Turn) -> int:
         """Send what is due until nothing is left, the turn is over, or the platform is in trouble."""

@@ -10,7 +10,7 @@ from integrations.lti.registration import SCOPES
 from integrations.platforms.registry import KINDS, platform_for
 from integrations.terms import RegistrationWishes
 from lti_app.errors import NotHere
-from lti_app.extensions import db, writes
+from lti_app.extensions import db, start_as_reader
 from lti_app.registrations import keys
 from lti_app.registrations.onboarding import tool_description
 from lti_app.registrations.schemas import ManualSchema
@@ -21,12 +21,17 @@ bp = Blueprint("registrations", __name__)
 
 
 @bp.get("/jwks.json")
-@writes
 def jwks() -> Any:
-    """Our public key set (RFC 7517). The first reader makes the first key."""
-    if keys.ensure_key():
+    """Our public key set (RFC 7517). The first reader makes the first key; whoever comes later only reads, so that
+    no stranger takes SQLite's write lock here."""
+    published = keys.published_keys()
+    if not published:
+        db.session.close()
+        start_as_reader(False)
+        keys.ensure_key()
         db.session.commit()
-    answer = jsonify(keys=keys.published_keys())
+        published = keys.published_keys()
+    answer = jsonify(keys=published)
     # Short, for the day a key is revoked. A rotation waits much longer than this before it signs.
     answer.headers["Cache-Control"] = "public, max-age=300"
     return answer

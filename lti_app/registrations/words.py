@@ -42,7 +42,9 @@ _PERMISSIONS = (
     Permission(
         "search",
         lazy_gettext("核对成绩"),
-        lazy_gettext("看本工具写的成绩在平台里是多少。现在只在接入检查时试一下，以后用来发现老师改过的成绩。"),
+        lazy_gettext(
+            "看本工具写的成绩在平台里是多少。现在只在接入检查时试一下，以后用来发现老师改过的成绩。"
+        ),
         lazy_gettext("以后不能发现老师改过的成绩。"),
         frozenset({SCOPE_RESULT_READ}),
     ),
@@ -84,7 +86,9 @@ PLACES: dict[str, Any] = {
 }
 
 STEPS: dict[str, Any] = {
-    "activate-card": lazy_gettext("在“管理工具”（Manage tools）页，找到刚出现的“共育”卡片，点“激活”（Activate）。"),
+    "activate-card": lazy_gettext(
+        "在“管理工具”（Manage tools）页，找到刚出现的“共育”卡片，点“激活”（Activate）。"
+    ),
     "show-in-chooser": lazy_gettext(
         "点卡片上的齿轮，把“工具配置使用”（Tool configuration usage）改为“在活动选择器中显示”（Show in activity chooser）；"
         "或者由老师在课程的“更多 → LTI 外部工具”（More → LTI External tools）里打开“在活动选择器中显示”。"

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from itertools import islice
 
 import structlog
-from sqlalchemy import or_, select
+from sqlalchemy import select
 
 from integrations.errors import PlatformError, PlatformUnavailable
 from integrations.lti.nrps import NrpsClient, first_page
@@ -21,8 +21,7 @@ from integrations.platforms.base import Platform
 from integrations.platforms.registry import platform_for
 from integrations.terms import MemberPage, ServiceAccess
 from lti_app.clock import utc_now
-from lti_app.delivery.models import DeliverySlot
-from lti_app.delivery.services import is_free, reading
+from lti_app.delivery.services import due_registrations, reading
 from lti_app.delivery.worker import Turn
 from lti_app.extensions import db, platform_services
 from lti_app.registrations.models import Registration, RegistrationStatus
@@ -55,27 +54,7 @@ class RosterReading:
 
     def due(self, now: datetime) -> Sequence[int]:
         """Active registrations with a due roster that may be called and that nobody serves now."""
-        first_due = (
-            select(RosterSync.due_at)
-            .where(RosterSync.registration_id == Registration.id, RosterSync.due_at <= now)
-            .order_by(RosterSync.due_at)
-            .limit(1)
-            .scalar_subquery()
-        )
-        slot = DeliverySlot
-        found = (
-            select(Registration.id, first_due.label("first_due"))
-            .outerjoin(slot, slot.registration_id == Registration.id)
-            .where(
-                Registration.status == RegistrationStatus.ACTIVE,
-                is_free(now),
-                or_(slot.blocked_until.is_(None), slot.blocked_until <= now),
-            )
-            .subquery()
-        )
-        return db.session.scalars(
-            select(found.c.id).where(found.c.first_due.is_not(None)).order_by(found.c.first_due, found.c.id)
-        ).all()
+        return due_registrations(RosterSync.registration_id, RosterSync.due_at, now)
 
     def serve(self, turn: Turn) -> int:
         """Read what is due until nothing is left or the turn is over; returns how many steps were done."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from playwright.sync_api import Page, expect
+from playwright.sync_api import FilePayload, Page, expect
 
 from tests.browser import pages
 from tests.browser.pages import School
@@ -86,8 +86,8 @@ def claim(view: pages.View, code: str) -> None:
 
 def _send(page: Page, kind: str, table: str) -> None:
     pages.visit(page, f"/accounts/{kind}")
-    file = {"name": "list.csv", "mimeType": "text/csv", "buffer": table.encode("utf-8-sig")}
-    page.locator("input[type=file]").set_input_files([file])  # type: ignore[list-item]
+    file: FilePayload = {"name": "list.csv", "mimeType": "text/csv", "buffer": table.encode("utf-8-sig")}
+    page.locator("input[type=file]").set_input_files(file)
     page.locator("main form .btn-primary").click()
     expect(page.locator("#lines")).to_be_visible()
 
@@ -100,10 +100,9 @@ def _send_lists(page: Page) -> None:
     expect(page.locator("#files")).to_be_visible()
 
 
-def launched(page: Page, school: School, language: str, link: str, person: str, *paths: str) -> Iterator[str]:
-    """The first page of a launch, and further ones of it."""
-    pages.open_alone(page, school, link, person, lang=language)
-    yield f"{person} {link}"
+def inside(page: Page, school: School, language: str, person: str, *paths: str) -> Iterator[str]:
+    """Pages of a launch, without its first."""
+    pages.open_alone(page, school, "g1-meals", person, lang=language)
     for path in paths:
         pages.visit(page, path)
         yield f"{person} {path}"
@@ -113,7 +112,11 @@ def learning(page: Page, school: School, language: str) -> Iterator[str]:
     """Courses, credits, the class and its school."""
 
     def visited(link: str, person: str, *paths: str) -> Iterator[str]:
-        return launched(page, school, language, link, person, *paths)
+        pages.open_alone(page, school, link, person, lang=language)
+        yield f"{person} {link}"
+        for path in paths:
+            pages.visit(page, path)
+            yield f"{person} {path}"
 
     yield from visited("g1-new", "wuming")
     lessons = (f"/lessons/{slug}" for slug in ("watch", "talk", "quiz", "quiz/result?number=1"))
@@ -139,25 +142,23 @@ def learning(page: Page, school: School, language: str) -> Iterator[str]:
 
 def families(page: Page, school: School, language: str) -> Iterator[str]:
     """The class's list, claim codes, children, and the link to another account."""
-    yield from launched(
-        page, school, language, "g1-meals", TEACHER, "/members", "/members?q=zzzz", "/members?show=left"
-    )
-    yield from launched(page, school, language, "g1-meals", TEACHER, "/families", "/families/codes")
+    teacher = ("/members", "/members?q=zzzz", "/families", "/families/codes")
+    yield from inside(page, school, language, TEACHER, *teacher)
     pages.visit(page, "/families")
     page.locator("a[href*='/families/codes?child=']").first.click()
     yield "a code for one pupil"
     page.locator("main form .btn-thumb").click()
     expect(page.locator(".slip")).to_be_visible()
     yield "slips"
-    yield from launched(page, school, language, "g1-meals", "parent-02", "/children", "/account")
-    yield from launched(page, school, language, "g1-meals", "liu-baba", "/children")
+    yield from inside(page, school, language, "parent-02", "/children", "/account")
+    yield from inside(page, school, language, "liu-baba", "/children")
     page.locator("a[href$='/leave']").first.click()
     yield "not my child"
     pages.visit(page, "/account")
     page.locator("form[action$='/account/code'] button").click()
     yield "a code for the other account"
     code = page.locator(".slip-code").inner_text()
-    yield from launched(page, school, language, "g1-meals", "chen-mama", "/children")
+    yield from inside(page, school, language, "chen-mama", "/children")
     page.locator("#field-code").fill("0000")
     page.locator("form[action$='/children/claim'] button").click()
     yield "a wrong claim code"
@@ -170,7 +171,7 @@ def families(page: Page, school: School, language: str) -> Iterator[str]:
 def lists(page: Page, school: School, language: str) -> Iterator[str]:
     """Account files and links by list, as the school's staff and as a teacher."""
     paths = ("/accounts", "/accounts/links", "/accounts/accounts", "/accounts/arrivals?show=all")
-    yield from launched(page, school, language, "g1-meals", ADMIN, *paths)
+    yield from inside(page, school, language, ADMIN, *paths)
     for kind in ("links", "accounts"):
         pages.visit(page, "/accounts")
         page.locator(f"a.btn[href*='/accounts/{kind}/']").first.click()
@@ -179,7 +180,7 @@ def lists(page: Page, school: School, language: str) -> Iterator[str]:
     page.locator("a[href$='/slips']").click()
     expect(page.locator(".slip").first).to_be_visible()
     yield "slips for the first login"
-    yield from launched(page, school, language, "g1-meals", TEACHER, "/accounts", "/accounts/arrivals")
+    yield from inside(page, school, language, TEACHER, "/accounts", "/accounts/arrivals")
 
 
 def picking(page: Page, school: School, language: str) -> Iterator[str]:

@@ -382,9 +382,10 @@ def _families(app: Flask, visit: Visitor, secrets: Secrets) -> None:
     page = parent(visit)
     shown = offered(page)
     secrets.add(claim_code=code, link_code=shown)
-    for _ in range(2):
-        typed(page, code)
-        linked(parent(visit, "father"), shown)
+    assert "已认领" in typed(page, code).text
+    assert "已连接" in linked(parent(visit, "father"), shown).text
+    typed(page, code)
+    linked(parent(visit, "father"), shown)
 
 
 def _registration(app: Flask, platform: Listening, secrets: Secrets) -> None:
@@ -396,8 +397,8 @@ def _registration(app: Flask, platform: Listening, secrets: Secrets) -> None:
     registering.registration_token = platform.registration_token
     platform.configuration = {"issuer": "https://new.test"}
     form = form_of(begin_registration(app, registering, code))
-    for _ in range(2):
-        confirm(app, form)
+    for status in (200, 410):
+        assert confirm(app, form).status_code == status
         begin_registration(app, registering, code)
 
 

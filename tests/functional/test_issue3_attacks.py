@@ -6,6 +6,7 @@ import io
 import shlex
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -18,7 +19,7 @@ from sqlalchemy import select
 
 from lti_app.extensions import db
 from lti_app.registrations.models import Deployment, Registration
-from tests.browsing import Visitor
+from tests.browsing import BASE, Visitor
 from tests.conftest import run, running, settings_for
 from tests.fake_platform import LTI, MEMBERSHIP, FakePlatform, User
 from tests.functional.courses_steps import came
@@ -146,6 +147,17 @@ def test_the_name_that_a_platform_gives_itself_is_no_command(lite_app: Flask, ne
     assert commands
     for line in commands:
         assert shlex.quote(evil) in line
+
+
+def test_our_key_set_is_read_while_somebody_writes(lite_app: Flask, tmp_path: Path) -> None:
+    other = sqlite3.connect(tmp_path / "gongyu.sqlite3", timeout=0, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    try:
+        began = time.monotonic()
+        answer = lite_app.test_client().get("/lti/jwks.json", base_url=BASE)
+        assert (answer.status_code, time.monotonic() - began < 5) == (200, True)
+    finally:
+        other.close()
 
 
 # -- a parent --------------------------------------------------------------------------------------------

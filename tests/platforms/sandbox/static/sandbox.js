@@ -35,7 +35,10 @@ for (const holder of document.querySelectorAll(".frame[data-launch]")) {
 const tools = document.currentScript.dataset.tools;
 addEventListener("message", (event) => {
   const close = event.data?.subject === "org.imsglobal.lti.close";
-  if (tools && close && event.origin === new URL(tool).origin) location.assign(tools + location.search.replace(/[?&]add=[^&]*/, "?"));
+  if (!tools || !close || event.origin !== new URL(tool).origin) return;
+  const query = new URLSearchParams(location.search);
+  query.delete("add");
+  location.assign(`${tools.split("?")[0]}?${query}`);
 });
 
 // lti.frameResize: the tool says how high its page is. Only the open frame and the tool's origin count.
