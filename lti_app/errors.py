@@ -94,6 +94,8 @@ class OperatorGroup(AppGroup):
 
 def init_errors(app: Flask) -> None:
     """Answer every error with a human page (or JSON, when that was asked for) and its code."""
+    # Where even the page about an error fails: Flask would log the address, which holds launch keys.
+    app.log_exception = _log_last_resort  # type: ignore[method-assign]
 
     @app.errorhandler(AppError)
     def app_error(error: AppError) -> Response:
@@ -135,6 +137,10 @@ def init_errors(app: Flask) -> None:
             gettext("我们这里出了问题"),
             gettext("您做的事没有丢失。请稍后重试；如果一直这样，请把下面的代码告诉管理员。"),
         )
+
+
+def _log_last_resort(exc_info: Any) -> None:
+    log.error("no error page", error=getattr(exc_info[0], "__name__", "unknown"))
 
 
 def error_page(status: int, code: str, title: Any, advice: Any, **more: Any) -> Response:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import itertools
 import re
 import secrets
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -245,3 +246,4 @@ def _letters() -> Iterator[str]:
     for first in ("", *"abcdefghijkmnpqrstuvwxyz"):
         for last in "abcdefghijkmnpqrstuvwxyz":
             yield first + last
+    yield from map(str, itertools.count(2))  # more than any school has for one pupil, but never an end

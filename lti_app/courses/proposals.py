@@ -170,7 +170,7 @@ def _others(launch: LaunchSession, found: Select[Placement]) -> Sequence[Placeme
         Context.registration_id == launch.registration_id,
         Placement.resource_link_pk != launch.resource_link_pk,
     )
-    return db.session.scalars(own.limit(_MOST_ORIGINS)).all()
+    return db.session.scalars(own.order_by(Placement.id.desc()).limit(_MOST_ORIGINS)).all()
 
 
 def _origins(launch: LaunchSession) -> list[str]:

@@ -1,4 +1,4 @@
-"""How long the product takes to answer searches in one large catalogue, page by page, in this process.
+"""How long the picker takes to answer searches in one large catalogue, page by page, in this process.
 
     python -m tests.load.search_product --database URL --folder FOLDER --courses N --turns T
 
@@ -24,11 +24,12 @@ from sqlalchemy.orm import selectinload
 from integrations.http import PlatformHttp
 from lti_app import create_app
 from lti_app.courses import queries
-from lti_app.courses.models import Course
+from lti_app.courses.models import Course, CourseKind, Stage
 from lti_app.extensions import db
+from lti_app.roster.models import Audience
 from tests.browsing import Page, QueryCount, Visitor
 from tests.conftest import ROOT, run, settings_for
-from tests.fake_platform import FakePlatform
+from tests.fake_platform import LTI, FakePlatform
 from tests.load.catalogue import stock
 
 SEARCHES = {
@@ -43,18 +44,29 @@ SEARCHES = {
     "nothing to find": "q=龘",
     "no words": "q=",
 }
+REQUEST = {
+    LTI + "message_type": "LtiDeepLinkingRequest",
+    LTI + "resource_link": ...,
+    "https://purl.imsglobal.org/spec/lti-dl/claim/deep_linking_settings": {
+        "deep_link_return_url": "https://lms.test/content-return",
+        "accept_types": ["ltiResourceLink"],
+        "accept_presentation_document_targets": ["iframe"],
+        "accept_multiple": True,
+    },
+}
+"""By which an LMS asks for the picker."""
 BEFORE = 3
 """Turns that are not counted: they warm code and caches."""
 
 
 def measure(app: Flask, teacher: Page, turns: int) -> dict[str, Any]:
     """Milliseconds of each turn by name of search, and what the page is like."""
-    paths = {name: f"/choose?{query}" for name, query in SEARCHES.items()}
+    paths = {name: f"/pick?{query}" for name, query in SEARCHES.items()}
     times: dict[str, dict[str, list[float]]] = {name: {"page": [], "floor": []} for name in paths}
     for turn in range(-BEFORE, turns):
         for name, path in paths.items():
             page = _seconds(teacher, path)
-            with patch.object(queries, "catalogue", by_primary_key):
+            with patch.multiple(queries, catalogue=by_primary_key, facets=without_counting):
                 floor = _seconds(teacher, path)
             if turn >= 0:
                 times[name]["page"].append(page * 1000)
@@ -67,6 +79,16 @@ def by_primary_key(*_: Any, **__: Any) -> queries.CataloguePage:
     query = select(Course).where(Course.id.in_(range(1, queries.PAGE + 1)))
     courses: Sequence[Course] = db.session.scalars(query.options(selectinload(Course.stages))).all()
     return queries.CataloguePage(courses, len(courses), 1, 1)
+
+
+def without_counting(*_: Any, **__: Any) -> queries.Facets:
+    """Filters with as many choices as the page usually has, and numbers that nobody counted."""
+    return queries.Facets(
+        stages=dict.fromkeys(Stage, 1),
+        kinds=dict.fromkeys(CourseKind, 1),
+        themes={f"主题{number}": 1 for number in range(12)},
+        audiences=dict.fromkeys(Audience, 1),
+    )
 
 
 def _seconds(teacher: Page, path: str) -> float:
@@ -101,7 +123,7 @@ def main() -> None:
             with db.engine.begin() as connection:
                 connection.execute(text("ANALYZE"))
     run(app, "platforms", "add", *platform.add_arguments, "--school", "晨光实验学校", "--district", "渝中区")
-    teacher = Visitor(app, platform)("teacher", "/class-1")
+    teacher = Visitor(app, platform)("teacher", "/class-1", **REQUEST)
     print(json.dumps(measure(app, teacher, chosen.turns)))
 
 
