@@ -266,13 +266,15 @@ class CataloguePage:
 class Facets:
     """How many courses each choice of a filter would leave, the other filters staying as they are.
 
-    Choices that would leave none are absent; the most frequent theme comes first.
+    Choices that would leave none are absent; the most frequent theme comes first. `total` counts what all
+    filters together leave.
     """
 
     stages: dict[Stage, int]
     kinds: dict[CourseKind, int]
     themes: dict[str, int]
     audiences: dict[Audience, int]
+    total: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -312,13 +314,16 @@ def catalogue(
     theme: str = "",
     audience: Audience | None = None,
     hours: tuple[int, int] | None = None,
+    total: int | None = None,
 ) -> CataloguePage:
     """Published courses whose title, theme, brand or summary holds every word of `words`: best finds first.
 
-    `hours` are the least and the most class hours, in hundredths. Without words: by theme and title.
+    `hours` are the least and the most class hours, in hundredths. Without words: by theme and title. Whoever
+    has asked `facets` the same knows the `total` already: counting costs as much as finding.
     """
     wanted = _Wanted(words, stage, kind, theme, audience, hours)
-    total = db.session.scalar(wanted.narrow(select(func.count()).select_from(Course))) or 0
+    if total is None:
+        total = db.session.scalar(wanted.narrow(select(func.count()).select_from(Course))) or 0
     pages = max(1, -(-total // PAGE))
     page = min(max(page, 1), pages)
     order: list[Any] = [Course.theme, Course.title, Course.id]
@@ -348,8 +353,10 @@ def facets(
     loose = replace(wanted, kind=None, theme="", audience=None)
     rows = db.session.execute(loose.narrow(select(*keys, func.count()).select_from(Course)).group_by(*keys))
     counts: tuple[Counter, Counter, Counter] = (Counter(), Counter(), Counter())
+    total = 0
     for *key, number in rows:
         wrong = [at for at in range(3) if chosen[at] not in (None, key[at])]
+        total += 0 if wrong else number
         for at in range(3):
             if wrong in ([], [at]):
                 counts[at][key[at]] += number
@@ -358,7 +365,7 @@ def facets(
     rows_by_stage = db.session.execute(replace(wanted, stage=None).narrow(by_stage))
     stages = {stage: number for stage, number in rows_by_stage}
     themes = sorted(counts[1].items(), key=lambda item: (-item[1], item[0]))
-    return Facets(stages, dict(counts[0]), dict(themes), dict(counts[2]))
+    return Facets(stages, dict(counts[0]), dict(themes), dict(counts[2]), total)
 
 
 def quizzes(course: Course) -> list[Lesson]:

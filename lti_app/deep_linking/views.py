@@ -41,11 +41,12 @@ def picker() -> Any:
         "audience": chosen.audience,
         "hours": chosen.hours_range,
     }
+    facets = catalogue.facets(*search, **narrow)
     return render_template(
         "deep_linking/picker.html",
         ask=ask,
-        found=catalogue.catalogue(*search, page, **narrow),
-        facets=catalogue.facets(*search, **narrow),
+        found=catalogue.catalogue(*search, page, **narrow, total=facets.total),
+        facets=facets,
         picks=queries.picks(ask.launch.id),
         chosen=chosen,
         shown=chosen.shown,

@@ -214,6 +214,7 @@ def test_the_counts_beside_the_filters_are_what_choosing_them_finds(
 ) -> None:
     wanted = {"words": "", "stage": None, "kind": None, **chosen}
     counts = facets(**wanted)
+    assert counts.total == catalogue(page=1, **wanted).total
     for name, choices, numbers in (
         ("stage", Stage, counts.stages),
         ("kind", CourseKind, counts.kinds),

@@ -88,6 +88,7 @@ def without_counting(*_: Any, **__: Any) -> queries.Facets:
         kinds=dict.fromkeys(CourseKind, 1),
         themes={f"主题{number}": 1 for number in range(12)},
         audiences=dict.fromkeys(Audience, 1),
+        total=queries.PAGE,
     )
 
 
