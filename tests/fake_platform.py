@@ -229,7 +229,6 @@ class FakePlatform(BaseAdapter):
             return 200, b""
         return 404, {"error": "no such address"}
 
-
     # -- dynamic registration -----------------------------------------------------------------------
 
     def _registering(self, request: requests.PreparedRequest, path: str) -> tuple[int, Any]:
@@ -244,7 +243,9 @@ class FakePlatform(BaseAdapter):
         return 201, {name: value for name, value in answer.items() if value is not ...}
 
     def _configuration(self) -> dict[str, Any]:
-        family = {"moodle": "moodle", "canvas": "canvas", "brightspace": "desire2learn"}.get(self.kind, "other")
+        family = {"moodle": "moodle", "canvas": "canvas", "brightspace": "desire2learn"}.get(
+            self.kind, "other"
+        )
         return {
             "issuer": self.issuer,
             "authorization_endpoint": f"{self.issuer}/auth",

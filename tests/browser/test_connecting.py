@@ -56,8 +56,8 @@ def connect(page: Page, school: School) -> None:
 
 def open_picker(page: Page, school: School) -> Frame:
     page.goto(f"{school.url}/courses/grade-1?as={tours.TEACHER}")
-    pages.press(page.locator("details#content summary"))
-    frame = pages.framed(page.locator("details#content iframe"))
+    pages.press(page.locator("#pick summary"))
+    frame = pages.framed(page.locator("#pick iframe"))
     frame.wait_for_url(re.compile(r"/pick$"))
     return frame
 
