@@ -118,6 +118,7 @@ def test_a_parent_without_cookies_finishes_a_course(browsing: Browsing, school: 
     pages.press(frame.get_by_role("button", name="English"))
     expect(frame.get_by_role("button", name="中文")).to_be_visible()
     pages.press(frame.get_by_role("button", name="中文"))
+    expect(frame.get_by_role("button", name="English")).to_be_visible()
     pages.finish_course(frame, "screen-free-meals")
     pages.eventually(page, lambda: school.grade("parent-01", "g1-meals"))
 
