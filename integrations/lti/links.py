@@ -1,4 +1,4 @@
-"""The `Link` header (RFC 8288) as platforms write it, also wrongly: it leads to the next page."""
+"""The `Link` header (RFC 8288) as platforms write it, also wrongly: it leads to the next page, or to what changed."""
 
 from __future__ import annotations
 
@@ -9,11 +9,6 @@ _LINK = re.compile(r"<([^<>]*)>([^<]*)")
 _REL = re.compile(r";\s*rel\s*=\s*(?:\"([^\"]*)\"|([^\s\";,]+))", re.IGNORECASE)
 # Curly quotes in UTF-8, as they are after HTTP's Latin-1 reading and as themselves.
 _CURLY = ("\u00e2\u0080\u009c", "\u00e2\u0080\u009d", "\u201c", "\u201d")
-
-
-def next_page(header: str) -> str | None:
-    """The target of the first link with relation "next", or None; see `link_to`."""
-    return link_to(header, "next")
 
 
 def link_to(header: str, relation: str) -> str | None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from integrations.lti.links import next_page
+from integrations.lti.links import link_to
 
 
 @pytest.mark.parametrize(
@@ -31,7 +31,7 @@ from integrations.lti.links import next_page
     ],
 )
 def test_the_next_page(header: str, target: str | None) -> None:
-    assert next_page(header) == target
+    assert link_to(header, "next") == target
 
 
 _urls = st.from_regex(
@@ -55,10 +55,10 @@ def test_the_next_page_is_found_unchanged_among_others(
 ) -> None:
     links = [f"<{target}>; {style.format(relation)}" for target, relation in others]
     links.insert(min(place, len(links)), f"<{url}>; {style.format('next')}")
-    assert next_page(", ".join(links)) == url
+    assert link_to(", ".join(links), "next") == url
 
 
 @given(st.text())
 def test_no_header_is_an_error(header: str) -> None:
-    target = next_page(header)
+    target = link_to(header, "next")
     assert target is None or target in header.replace("&amp;", "&")
