@@ -429,6 +429,8 @@ class Outcome(StrEnum):
     REAUTHENTICATE = "reauthenticate"
     MISCONFIGURED = "misconfigured"
     COLUMN_GONE = "column-gone"
+    SWALLOWED = "swallowed"
+    """Never an answer: read back, the column shows none of the scores that it took."""
 
 
 @dataclass(frozen=True, slots=True)

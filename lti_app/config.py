@@ -26,6 +26,9 @@ class Settings:
     database_url: str
     redis_url: str | None
     worker: str
+    delivery_threads: int
+    broker_url: str | None
+    metrics_token: str | None
     trusted_proxies: int
     ca_file: str | None
     log_level: str
@@ -48,7 +51,10 @@ def read_settings(env: Env | None = None) -> Settings:
         public_url = env.str("PUBLIC_URL", default="http://127.0.0.1:8000", validate=_origin)
         database_url = env.str("DATABASE_URL", default="")
         redis_url = env.str("REDIS_URL", default="") or None
-        worker = env.str("WORKER", default="", validate=validate.OneOf(["", "embedded", "none"]))
+        worker = env.str("WORKER", default="", validate=validate.OneOf(["", "embedded", "celery", "none"]))
+        delivery_threads = env.int("DELIVERY_THREADS", default=0, validate=validate.Range(0, 200))
+        broker_url = env.str("BROKER_URL", default="", validate=_broker) or None
+        metrics_token = env.str("METRICS_TOKEN", default="", validate=_long_or_empty) or None
         trusted_proxies = env.int("TRUSTED_PROXIES", default=0, validate=validate.Range(0, 5))
         ca_file = env.str("CA_FILE", default="", validate=_readable_file) or None
         log_level = env.str(
@@ -61,6 +67,8 @@ def read_settings(env: Env | None = None) -> Settings:
         env.seal()
     except EnvError as error:
         raise BadSettings(str(error)) from error
+    if worker == "celery" and broker_url is None:
+        raise BadSettings("GONGYU_BROKER_URL: needed with GONGYU_WORKER=celery (redis://… or amqp://…)")
     instance = instance.resolve()
     database_url = database_url or f"sqlite:///{instance / 'gongyu.sqlite3'}"
     return Settings(
@@ -71,6 +79,9 @@ def read_settings(env: Env | None = None) -> Settings:
         database_url=_with_driver(database_url),
         redis_url=redis_url,
         worker=worker or ("embedded" if database_url.startswith("sqlite") else "none"),
+        delivery_threads=delivery_threads or (4 if database_url.startswith("sqlite") else 20),
+        broker_url=broker_url,
+        metrics_token=metrics_token,
         trusted_proxies=trusted_proxies,
         ca_file=ca_file,
         log_level=log_level,
@@ -95,6 +106,16 @@ def _fernet_key(value: str) -> None:
         Fernet(value)
     except (ValueError, TypeError) as error:
         raise validate.ValidationError("must be a Fernet key (32 bytes, url-safe base64)") from error
+
+
+def _broker(value: str) -> None:
+    if value and urlsplit(value).scheme not in ("redis", "rediss", "amqp", "amqps"):
+        raise validate.ValidationError("must begin with redis://, rediss://, amqp:// or amqps://")
+
+
+def _long_or_empty(value: str) -> None:
+    if 0 < len(value) < 16:
+        raise validate.ValidationError("must have at least 16 characters")
 
 
 def _readable_file(value: str) -> None:

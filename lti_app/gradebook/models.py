@@ -11,7 +11,7 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 from integrations.terms import ActivityProgress, GradingProgress, Outcome
 from lti_app.clock import utc_now
 from lti_app.extensions import EnumText, Id, Model
-from lti_app.roster.models import LtiUser, ResourceLink
+from lti_app.roster.models import Context, LtiUser, ResourceLink
 
 
 class ScoreState(StrEnum):
@@ -23,21 +23,107 @@ class ScoreState(StrEnum):
     HELD = "held"
 
 
+class ColumnKind(StrEnum):
+    """What a column shows: the course of its link, or the credits of a term in a class."""
+
+    LINK = "link"
+    CREDITS = "credits"
+
+
+class Keeps(StrEnum):
+    """Which result a column shows of somebody who has several: the last one, or the best (never lowered)."""
+
+    LATEST = "latest"
+    BEST = "best"
+
+
+class Sends(StrEnum):
+    """Whether results are sent as they come, or stay here until a teacher releases them."""
+
+    AT_ONCE = "at-once"
+    ON_RELEASE = "on-release"
+
+
+class ReadingState(StrEnum):
+    """How the last reading of what the LMS shows in a column went."""
+
+    NEVER = "never"
+    QUEUED = "queued"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+
+
+class Difference(StrEnum):
+    """How what the LMS shows differs from what was sent, and who made it so."""
+
+    ROUNDED = "rounded"
+    CAPPED = "capped"
+    LATE = "late"
+    """The LMS took something off for lateness."""
+    CHANGED = "changed"
+    """A teacher gave another grade in the LMS."""
+    CLEARED = "cleared"
+    """A teacher took the grade away in the LMS."""
+    SWALLOWED = "swallowed"
+    """The column takes scores and shows none of them."""
+
+
 class LineItem(Model):
-    """The gradebook column of an embedded link. Without `url` it still has to be found or made."""
+    """A gradebook column: of an embedded link, or of a term's credits in a class. Without `url` it still has
+    to be found or made."""
 
     __tablename__ = "line_item"
-    __table_args__ = (UniqueConstraint("resource_link_pk"),)
+    __table_args__ = (
+        UniqueConstraint("resource_link_pk"),
+        UniqueConstraint("context_pk", "term_id"),
+        CheckConstraint("(kind = 'link') = (resource_link_pk IS NOT NULL)", name="link_has_a_link"),
+        CheckConstraint(
+            "(kind = 'credits') = (term_id IS NOT NULL AND target IS NOT NULL)", name="credits_have_a_term"
+        ),
+        CheckConstraint("target IS NULL OR target > 0", name="target_above_zero"),
+        Index("ix_line_item_due", "registration_id", "due_at", "id"),
+    )
 
     id: Mapped[int] = mapped_column(Id, primary_key=True)
     registration_id: Mapped[int] = mapped_column(ForeignKey("registration.id"))
-    resource_link_pk: Mapped[int] = mapped_column(ForeignKey("resource_link.id"))
+    context_pk: Mapped[int] = mapped_column(ForeignKey("context.id"), index=True)
+    kind: Mapped[ColumnKind] = mapped_column(EnumText(ColumnKind), default=ColumnKind.LINK)
+    resource_link_pk: Mapped[int | None] = mapped_column(ForeignKey("resource_link.id"))
+    term_id: Mapped[int | None] = mapped_column(ForeignKey("term.id"))
+    target: Mapped[int | None]
+    """Of a column of credits: how many (hundredths) are the whole grade."""
     url: Mapped[str | None] = mapped_column(Text)
     resource_id: Mapped[str | None] = mapped_column(String(255))
+    tag: Mapped[str | None] = mapped_column(String(255))
     label: Mapped[str] = mapped_column(String(255))
+    made_by_us: Mapped[bool] = mapped_column(default=False)
+    """We made it in the LMS, so its label, maximum and dates are ours to keep in step."""
+    maximum: Mapped[int | None]
+    """Of the column in the LMS, in hundredths of its points, as last read there."""
+    starts_at: Mapped[datetime | None]
+    ends_at: Mapped[datetime | None]
     created_at: Mapped[datetime] = mapped_column(default=utc_now)
 
-    resource_link: Mapped[ResourceLink] = relationship(lazy="raise")
+    keeps: Mapped[Keeps] = mapped_column(EnumText(Keeps), default=Keeps.LATEST)
+    sends: Mapped[Sends] = mapped_column(EnumText(Sends), default=Sends.AT_ONCE)
+    paused: Mapped[bool] = mapped_column(default=False)
+    released_at: Mapped[datetime | None]
+
+    due_at: Mapped[datetime | None]
+    """When a worker looks after the column next: makes, changes or deletes it, or reads what it shows."""
+    wants_edit: Mapped[bool] = mapped_column(default=False)
+    wants_deletion: Mapped[bool] = mapped_column(default=False)
+    attempts: Mapped[int] = mapped_column(default=0)
+    """Unsuccessful tries in a row of what is due."""
+    reading: Mapped[ReadingState] = mapped_column(EnumText(ReadingState), default=ReadingState.NEVER)
+    reading_error: Mapped[str | None] = mapped_column(String(64))
+    reading_began_at: Mapped[datetime | None]
+    read_at: Mapped[datetime | None]
+    """When all its results were last read and compared."""
+
+    resource_link: Mapped[ResourceLink | None] = relationship(lazy="raise")
+    context: Mapped[Context] = relationship(lazy="raise")
 
 
 class Score(Model):
@@ -76,6 +162,17 @@ class Score(Model):
     sent_given: Mapped[int | None]
     sent_submitted_at: Mapped[datetime | None]
     sent_comment: Mapped[str | None] = mapped_column(Text)
+    sent_final: Mapped[bool] = mapped_column(default=False)
+    """Whether what was sent last was a final grade: nothing less may follow it."""
+
+    seen_at: Mapped[datetime | None]
+    """When the LMS was last read for this cell."""
+    seen_given: Mapped[int | None]
+    """Hundredths of the LMS's points; None: it showed no grade."""
+    seen_maximum: Mapped[int | None]
+    difference: Mapped[Difference | None] = mapped_column(EnumText(Difference))
+    insisted_at: Mapped[datetime | None]
+    """When a teacher asked to replace the LMS's grade by ours."""
 
     line_item: Mapped[LineItem] = relationship(lazy="raise")
     lti_user: Mapped[LtiUser] = relationship(lazy="raise")

@@ -40,6 +40,7 @@ STEPS = {
     Outcome.OVERRIDDEN: Step(ScoreState.HELD),
     Outcome.CONTEXT_CLOSED: Step(ScoreState.HELD, whole_column=True),
     Outcome.COLUMN_GONE: Step(ScoreState.HELD, whole_column=True),
+    Outcome.SWALLOWED: Step(ScoreState.HELD, first=DAY, longest=DAY, whole_column=True),
 }
 
 

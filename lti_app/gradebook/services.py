@@ -16,7 +16,7 @@ from integrations.terms import ActivityProgress, GradingProgress, Outcome
 from lti_app.clock import utc_now
 from lti_app.delivery.services import wake_after_commit
 from lti_app.extensions import db
-from lti_app.gradebook.models import LineItem, Score, ScoreState
+from lti_app.gradebook.models import ColumnKind, LineItem, Score, ScoreState
 from lti_app.gradebook.policy import STEPS
 from lti_app.registrations.models import Registration
 from lti_app.roster.models import ResourceLink
@@ -43,6 +43,8 @@ def column_for(
             _insert(LineItem)
             .values(
                 registration_id=registration.id,
+                context_pk=link.context_pk,
+                kind=ColumnKind.LINK,
                 resource_link_pk=link.id,
                 url=link.line_item_url,
                 resource_id=resource_id,
@@ -189,6 +191,7 @@ def _take_over(column: LineItem, url: str) -> None:
 
 def _forget_column(column: LineItem, registration: Registration) -> None:
     link = column.resource_link
+    assert link is not None
     if link.line_item_url is not None and link.line_item_url != column.url:
         _take_over(column, link.line_item_url)
     elif _may_create(link, registration):
