@@ -6,6 +6,7 @@ import ipaddress
 import socket
 import time
 from dataclasses import dataclass
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 from integrations.errors import AddressRefused, PlatformUnavailable
@@ -22,6 +23,7 @@ class AddressPolicy:
     allow_private_network: bool = False
 
 
+@lru_cache(4096)
 def check_url(url: str, policy: AddressPolicy) -> None:
     """Refuse what is no plain absolute http(s) URL or is not https without leave (AddressRefused)."""
     if len(url) > _URL_LIMIT or "\\" in url or not url.isprintable() or " " in url:

@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, NoReturn
 
-from integrations.errors import PlatformUnavailable
+from integrations.errors import Exchange, PlatformUnavailable
 
 _LONGEST_WAIT = 86_400.0
+_LEAST_SKEW = 2.0
+# A reset above this is no number of seconds to wait but a moment.
+_EPOCH_SECONDS = 1_000_000_000
+_NUMBER = re.compile(r"-?[0-9]{1,15}(\.[0-9]{1,9})?")
 
 
 @dataclass(frozen=True, slots=True)
 class HttpAnswer:
-    """A complete HTTP answer of any status."""
+    """A complete HTTP answer of any status, and what it answers: method, URL and body."""
 
     status: int
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
+    request: tuple[str, str, bytes] = field(default=("", "", b""), repr=False, compare=False)
 
     @property
     def text(self) -> str:
@@ -30,6 +36,11 @@ class HttpAnswer:
     def header(self, name: str) -> str:
         """The value of a header whatever its case, "" if there is none."""
         return next((value for key, value in self.headers.items() if key.lower() == name.lower()), "")
+
+    @property
+    def exchange(self) -> Exchange:
+        """The whole exchange, for who has to explain it."""
+        return Exchange(*self.request, self.status, self.header("Content-Type"), self.body)
 
 
 def json_object(answer: HttpAnswer) -> dict[str, Any]:
@@ -53,15 +64,51 @@ def retry_after(answer: HttpAnswer) -> float | None:
     value = answer.header("Retry-After").strip()
     if value.isascii() and value.isdigit():
         return min(float(value), _LONGEST_WAIT)
-    until = _http_date(value)
+    until = http_date(value)
     if until is None:
         return None
     # Measured on the platform's own clock where it tells it: its idea of "now" is what it counts from.
-    now = _http_date(answer.header("Date")) or datetime.now(UTC)
+    now = http_date(answer.header("Date")) or datetime.now(UTC)
     return min(max((until - now).total_seconds(), 0.0), _LONGEST_WAIT)
 
 
-def _http_date(value: str) -> datetime | None:
+def clock_ahead(answer: HttpAnswer, asked_at: float, answered_at: float) -> float | None:
+    """By how many seconds the platform's clock is ahead of the one that showed `asked_at` and `answered_at`
+    (since the epoch) around the call; 0.0 for less than two, None if it does not say.
+
+    `Date` has whole seconds, cut off (RFC 9110, 6.6.1).
+    """
+    date = http_date(answer.header("Date"))
+    if date is None:
+        return None
+    earliest, latest = date.timestamp() - answered_at, date.timestamp() + 1 - asked_at
+    ahead = (earliest + latest) / 2
+    return ahead if abs(ahead) >= _LEAST_SKEW else 0.0
+
+
+def rate_pause(answer: HttpAnswer) -> float:
+    """Seconds until we may call again, where the headers say that nothing is left: `RateLimit-Remaining` and
+    `RateLimit-Reset` (draft-ietf-httpapi-ratelimit-headers-03), or the same with `X-`, whose reset may be a
+    moment since the epoch. At most a day; 0.0: nothing is said."""
+    for prefix in ("ratelimit", "x-ratelimit"):
+        left = _number(answer.header(f"{prefix}-remaining"))
+        reset = _number(answer.header(f"{prefix}-reset"))
+        if left is None or reset is None or left >= 1:
+            continue
+        if reset >= _EPOCH_SECONDS:
+            now = http_date(answer.header("Date")) or datetime.now(UTC)
+            reset -= now.timestamp()
+        return min(max(reset, 0.0), _LONGEST_WAIT)
+    return 0.0
+
+
+def _number(text: str) -> float | None:
+    text = text.partition(",")[0].strip()
+    return float(text) if _NUMBER.fullmatch(text) else None
+
+
+def http_date(value: str) -> datetime | None:
+    """The moment that a header like `Date` says, or None."""
     try:
         date = parsedate_to_datetime(value)
     except (TypeError, ValueError, IndexError, OverflowError):

@@ -12,6 +12,8 @@ Each error carries a short stable `code` (ASCII, kebab-case) that pages and logs
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+
 
 class IntegrationError(Exception):
     """The root: `code` is stable and may be shown; `str(error)` is for logs and holds no personal data."""
@@ -27,15 +29,35 @@ class BadMessage(IntegrationError):
     """An LTI message that must be refused (missing, malformed or contradicting claims)."""
 
 
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """One request and what came back, as it was: it may hold tokens and personal data."""
+
+    method: str
+    url: str
+    request: bytes = field(default=b"", repr=False)
+    status: int | None = None
+    content_type: str = ""
+    answer: bytes = field(default=b"", repr=False)
+
+
 class PlatformError(IntegrationError):
-    """A call to a platform failed; `status` is the HTTP status if there was an answer."""
+    """A call to a platform failed; `status` is the HTTP status if there was an answer, `exchange` the call
+    that failed where it is known."""
 
     def __init__(
-        self, code: str, message: str = "", *, status: int | None = None, retry_after: float | None = None
+        self,
+        code: str,
+        message: str = "",
+        *,
+        status: int | None = None,
+        retry_after: float | None = None,
+        exchange: Exchange | None = None,
     ) -> None:
         super().__init__(code, message)
         self.status = status
         self.retry_after = retry_after
+        self.exchange = exchange
 
 
 class PlatformUnavailable(PlatformError):

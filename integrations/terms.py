@@ -391,11 +391,14 @@ class SentScore:
     given: Decimal
     submitted_at: datetime
     comment: str | None = None
+    final: bool = True
+    """Whether it was a final grade (FullyGraded)."""
 
 
 @dataclass(frozen=True, slots=True)
 class LineItem:
-    """A gradebook column (AGS 2.0, 3.2). `url` is its id; None before it was made."""
+    """A gradebook column (AGS 2.0, 3.2). `url` is its id; None before it was made. `ends_at`: until when
+    work is in time."""
 
     label: str
     maximum: Decimal
@@ -403,6 +406,7 @@ class LineItem:
     resource_link_id: str | None = None
     resource_id: str | None = None
     tag: str | None = None
+    ends_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

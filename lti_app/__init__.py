@@ -13,7 +13,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from integrations.http import PlatformHttp
 from integrations.terms import CourseRole
-from lti_app import assets, cli, errors, health, logs, security
+from lti_app import assets, cli, errors, health, logs, metrics, security
 from lti_app.accounts.batches import forget as forget_lists
 from lti_app.accounts.views import bp as accounts_bp
 from lti_app.config import Settings, read_settings
@@ -29,6 +29,7 @@ from lti_app.delivery.worker import EmbeddedWorker
 from lti_app.extensions import PlatformServices, babel, cache, configure_sqlite, db, migrate, start_as_reader
 from lti_app.families.views import bp as families_bp
 from lti_app.gradebook import delivery as gradebook_delivery
+from lti_app.gradebook.care import look_after
 from lti_app.gradebook.views import bp as gradebook_bp
 from lti_app.launches.current import (
     PerLaunchNotes,
@@ -67,11 +68,14 @@ def create_app(settings: Settings | None = None, *, http: PlatformHttp | None = 
     app.extensions["works"] = [
         connection_checks.work,
         gradebook_delivery.deliver,
+        look_after,
         read_rosters,
         notices.subscribe,
         forget_lists,
     ]
-    app.extensions["embedded_worker"] = EmbeddedWorker(app, app.extensions["works"])
+    app.extensions["embedded_worker"] = EmbeddedWorker(
+        app, app.extensions["works"], threads=settings.delivery_threads
+    )
     if settings.worker == "embedded" and not cli.is_command_line():
         app.extensions["embedded_worker"].start()
     return app
@@ -105,11 +109,13 @@ def _configure(app: Flask, settings: Settings) -> None:
 
 def _engine_options(settings: Settings) -> dict[str, Any]:
     # hide_parameters: an error in the log must not show the names and addresses of a failed statement.
+    # Beside requests, each thread of the worker may hold a connection.
+    most = 20 + settings.delivery_threads
     if settings.is_sqlite:
-        return {"pool_size": 20, "hide_parameters": True, "connect_args": {"timeout": 10}}
+        return {"pool_size": most, "hide_parameters": True, "connect_args": {"timeout": 10}}
     return {
         "pool_size": 10,
-        "max_overflow": 20,
+        "max_overflow": most,
         "pool_pre_ping": True,
         "pool_recycle": 1800,
         "hide_parameters": True,
@@ -137,6 +143,7 @@ def _serve(app: Flask) -> None:
     init_current_launch(app)
     app.context_processor(_navigation)
     app.register_blueprint(health.bp)
+    app.register_blueprint(metrics.bp)
     app.register_blueprint(lti_bp, url_prefix="/lti")
     app.register_blueprint(tabs_bp)
     app.register_blueprint(registrations_bp, url_prefix="/lti")
@@ -169,6 +176,7 @@ def _navigation() -> dict[str, Any]:
             ("dashboard.class_page", _("班级"), "people"),
             ("courses.course", _("课程"), "journal-text"),
             ("members.home", _("名单"), "person-lines-fill"),
+            ("gradebook.home", _("成绩同步"), "journal-check"),
         ]
     elif launch.context_pk is not None and launch.role is not CourseRole.NONE:
         items += [("courses.home", _("课程"), "journal-text")]

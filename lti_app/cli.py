@@ -9,6 +9,7 @@ from flask import Flask
 from lti_app.connection import commands as connection
 from lti_app.courses import commands as courses
 from lti_app.credits import commands as credits
+from lti_app.delivery.commands import worker
 from lti_app.gradebook import commands as gradebook
 from lti_app.people import commands as people
 from lti_app.registrations import commands as registrations
@@ -29,6 +30,7 @@ def init_cli(app: Flask) -> None:
         roster.group,
     ):
         app.cli.add_command(group)
+    app.cli.add_command(worker)
 
 
 def is_command_line() -> bool:

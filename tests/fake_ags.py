@@ -9,12 +9,13 @@ import io
 import json
 import threading
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
+from email.utils import format_datetime
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import urlsplit
 
 import requests
 from flask import Flask
@@ -24,16 +25,17 @@ from sqlalchemy import event, select
 from integrations.terms import ActivityProgress, GradingProgress
 from lti_app.clock import utc_now
 from lti_app.delivery.models import DeliverySlot
-from lti_app.delivery.worker import drain, run_once
+from lti_app.delivery.worker import Work, drain, run_once
 from lti_app.extensions import db, start_as_reader
 from lti_app.gradebook.delivery import deliver
 from lti_app.gradebook.models import LineItem, Score
 from lti_app.gradebook.services import column_for, retry, set_score
 from lti_app.registrations.models import Deployment, Registration
 from lti_app.roster.models import Context, LtiUser, ResourceLink
+from tests.platforms.faulty.gradebook import Answer, Gradebook
 
 SCOPES = [f"https://purl.imsglobal.org/spec/lti-ags/scope/{name}" for name in ("lineitem", "score")]
-Answer = tuple[int, Any, dict[str, str]]
+READING = "https://purl.imsglobal.org/spec/lti-ags/scope/result.readonly"
 Fault = Callable[[requests.PreparedRequest], "Answer | None"]
 
 
@@ -55,101 +57,83 @@ def failure(error: BaseException) -> Fault:
     return fail
 
 
-@dataclass
-class School:
+class School(Gradebook):
     """One platform. Each of `faults` meets one service call (not token calls); `always` meets all of them.
 
-    `posts` is every score that arrived, `grades` what the gradebook shows. `after` runs once, after the
-    next score was stored and before its answer leaves.
+    `after` runs once, after the next score was stored and before its answer leaves. `dates` sends the
+    school's clock with each answer; `headers` come with each good one.
     """
 
-    host: str
-    kind: str = "generic"
-    faults: list[Fault] = field(default_factory=list)
-    token_faults: list[Fault] = field(default_factory=list)
-    always: Fault | None = None
-    after: Callable[[], None] | None = None
-    calls: list[tuple[str, str]] = field(default_factory=list)
-    posts: list[dict[str, Any]] = field(default_factory=list)
-    grades: dict[tuple[str, str], float] = field(default_factory=dict)
-    columns: list[dict[str, Any]] = field(default_factory=list)
-    times: dict[tuple[str, str], datetime] = field(default_factory=dict)
-    tokens: set[str] = field(default_factory=set)
-    clock_ahead: float = 0.0
-    posted: threading.Event = field(default_factory=threading.Event)
-
-    @property
-    def url(self) -> str:
-        return f"https://{self.host}"
-
-    def column_url(self, name: str) -> str:
-        return f"{self.url}/course/lineitems/{name}"
+    def __init__(self, host: str, kind: str = "generic") -> None:
+        super().__init__(f"https://{host}", kind)
+        self.host = host
+        self.faults: list[Fault] = []
+        self.token_faults: list[Fault] = []
+        self.always: Fault | None = None
+        self.after: Callable[[], None] | None = None
+        self.calls: list[tuple[str, str]] = []
+        self.tokens: set[str] = set()
+        self.dates = True
+        self.headers: dict[str, str] = {}
+        self.posted = threading.Event()
 
     def reply(self, request: requests.PreparedRequest) -> Answer:
-        parts = urlsplit(request.url or "")
-        self.calls.append((request.method or "", parts.path))
-        if parts.path == "/token":
-            return self._token(request)
-        if (request.headers.get("Authorization") or "").removeprefix("Bearer ") not in self.tokens:
-            return 401, {"error": "Access token expired"}, {}
-        fault = self.faults.pop(0) if self.faults else self.always
-        spoiled = fault(request) if fault else None
-        if spoiled is not None:
-            return spoiled
-        if parts.path.endswith("/scores"):
-            return self._score(request, f"{self.url}{parts.path.removesuffix('/scores')}")
-        return self._columns(request, parse_qs(parts.query))
-
-    def _token(self, request: requests.PreparedRequest) -> Answer:
-        if self.token_faults:
-            spoiled = self.token_faults.pop(0)(request)
+        method, url = request.method or "", request.url or ""
+        body = request.body.encode() if isinstance(request.body, str) else request.body
+        is_token, fault = self._meet(method, urlsplit(url).path, request)
+        if fault is not None:
+            # Outside the lock: a fault may run a whole pass of another worker.
+            spoiled = fault(request)
             if spoiled is not None:
                 return spoiled
+        if is_token:
+            return self._token()
+        status, content, headers = self.serve(method, url, body, request.headers)
+        if url.partition("?")[0].endswith("/scores") and status < 300:
+            self._stored()
+        return status, content, {**headers, **self.headers}
+
+    def _meet(self, method: str, path: str, request: requests.PreparedRequest) -> tuple[bool, Fault | None]:
+        """Whether it is a call for a token, and what will happen to it."""
+        with self.lock:
+            self.calls.append((method, path))
+            if path == "/token":
+                return True, self.token_faults.pop(0) if self.token_faults else None
+            if (request.headers.get("Authorization") or "").removeprefix("Bearer ") not in self.tokens:
+                status = 403 if self.kind == "open-edx" else 401
+                return False, answer(status, {"error": "Access token expired"})
+            return False, self.faults.pop(0) if self.faults else self.always
+
+    def _token(self) -> Answer:
         token = uuid.uuid4().hex
-        self.tokens.add(token)
+        with self.lock:
+            self.tokens.add(token)
         return 200, {"access_token": token, "expires_in": 3600}, {}
 
-    def _score(self, request: requests.PreparedRequest, column: str) -> Answer:
-        score = json.loads(request.body or b"{}")
-        key = (column, score["userId"])
-        stamp = datetime.fromisoformat(score["timestamp"])
-        self.posts.append({"column": column, **score})
-        if key in self.times and stamp <= self.times[key]:
-            return 409, b"[]", {}
-        now = datetime.fromtimestamp(utc_now().timestamp() + self.clock_ahead, tz=stamp.tzinfo)
-        self.times[key] = max(stamp, now) if self.clock_ahead else stamp
-        self.grades[key] = score["scoreGiven"]
-        self.posted.set()
-        after, self.after = self.after, None
+    def _stored(self) -> None:
+        with self.lock:
+            self.posted.set()
+            after, self.after = self.after, None
         if after is not None:
             after()
-        return 200, b"", {}
-
-    def _columns(self, request: requests.PreparedRequest, query: dict[str, list[str]]) -> Answer:
-        if request.method == "POST":
-            made = {"id": self.column_url(f"made-{len(self.columns)}"), **json.loads(request.body or b"{}")}
-            self.columns.append(made)
-            return 201, made, {}
-        names = {"resource_link_id": "resourceLinkId", "resource_id": "resourceId"}
-        wanted = {names[name]: values[0] for name, values in query.items()}
-        found = [
-            item for item in self.columns if all(item.get(name) == value for name, value in wanted.items())
-        ]
-        return 200, found, {}
 
 
 class FakeAgs(BaseAdapter):
-    """The network: every host is one of `schools`. Counts how many calls a school has in flight."""
+    """The network: every host is one of `schools`; safe in threads. Counts how many calls a school has in
+    flight. While `cut`, nothing arrives anywhere."""
 
     def __init__(self) -> None:
         super().__init__()
         self.schools: dict[str, School] = {}
+        self.cut = False
         self.most_in_flight = 0
         self._in_flight: dict[str, int] = {}
         self._lock = threading.Lock()
 
     def send(self, request: requests.PreparedRequest, **_: Any) -> requests.Response:  # type: ignore[override]
         host = urlsplit(request.url or "").hostname or ""
+        if self.cut:
+            raise requests.ConnectionError("the network is away")
         with self._lock:
             self._in_flight[host] = self._in_flight.get(host, 0) + 1
             self.most_in_flight = max(self.most_in_flight, self._in_flight[host])
@@ -162,6 +146,9 @@ class FakeAgs(BaseAdapter):
         response.status_code, response.request, response.url = status, request, request.url or ""
         response.raw = io.BytesIO(body if isinstance(body, bytes) else json.dumps(body).encode())
         response.headers.update({"Content-Type": "application/json", **headers})
+        school = self.schools[host]
+        if school.dates:
+            response.headers.setdefault("Date", format_datetime(school.now(), usegmt=True))
         return response
 
     def close(self) -> None:
@@ -174,6 +161,10 @@ class Desk:
 
     app: Flask
     network: FakeAgs
+    works: Sequence[Work] = (deliver,)
+    """What `pass_once` and `drain` run."""
+    scopes: Sequence[str] = tuple(SCOPES)
+    """What links of this desk's columns grant; with READING what the gradebook shows may be read too."""
 
     def school(self, host: str = "a.test", kind: str = "generic") -> School:
         """Register a platform as an operator would."""
@@ -211,7 +202,7 @@ class Desk:
             link = self._link(registration, name)
             link.line_items_url = f"{school.url}/course/lineitems"
             link.line_item_url = school.column_url(name) if coupled else None
-            link.ags_scopes = SCOPES
+            link.ags_scopes = list(self.scopes)
             db.session.flush()
             column = column_for(link, registration=registration, resource_id=f"course-{name}", label="微课")
             return column.id if column else None
@@ -290,15 +281,22 @@ class Desk:
             retry(score, db.session.get_one(Registration, score.registration_id))
 
     def pass_once(self) -> int:
-        return run_once(self.app, [deliver])
+        return run_once(self.app, self.works)
 
     def drain(self) -> int:
-        return drain(self.app, [deliver])
+        return drain(self.app, self.works)
 
     def score(self, score_id: int) -> Score:
         """The row as it is now, detached."""
         with self.work():
             row = db.session.get_one(Score, score_id)
+            db.session.expunge(row)
+            return row
+
+    def line_item(self, column: int | None) -> LineItem:
+        """The column's row as it is now, detached."""
+        with self.work():
+            row = db.session.get_one(LineItem, column)
             db.session.expunge(row)
             return row
 
@@ -309,27 +307,30 @@ class Desk:
             return row
 
     def next_due(self) -> datetime | None:
-        """When a delivery may be possible next: the earliest due score, not before its school's rest ends."""
+        """When something may be possible next: the earliest due score or column, not before its school's rest
+        ends."""
         moments = []
         with self.work():
-            rows = db.session.execute(
-                select(Score.due_at, DeliverySlot.blocked_until, DeliverySlot.lease_until)
-                .outerjoin(DeliverySlot, DeliverySlot.registration_id == Score.registration_id)
-                .where(Score.due_at.is_not(None))
-            )
-            moments = [max(moment for moment in row if moment is not None) for row in rows]
+            for row in (Score, LineItem) if len(self.works) > 1 else (Score,):
+                rows = db.session.execute(
+                    select(row.due_at, DeliverySlot.blocked_until, DeliverySlot.lease_until)
+                    .outerjoin(DeliverySlot, DeliverySlot.registration_id == row.registration_id)
+                    .where(row.due_at.is_not(None))
+                )
+                moments += [max(moment for moment in found if moment is not None) for found in rows]
         return min(moments, default=None)
 
     @contextmanager
     def mortal(self) -> Iterator[Callable[[], None]]:
-        """Within the block the returned function kills the worker: from then on nothing reaches the
-        database any more, and the call in flight ends with Killed."""
+        """Within the block the returned function, called from within a platform's answer, kills the worker:
+        from then on nothing reaches the database or any platform, whichever thread tries."""
         dead = False
 
         def die() -> None:
             nonlocal dead
-            dead = True
-            raise Killed
+            dead = self.network.cut = True
+            # Not Killed: the call may be in the hands of a thread that lives on in this test.
+            raise requests.ConnectionError("the process is gone")
 
         def refuse(*_: Any) -> None:
             if dead:
@@ -343,4 +344,5 @@ class Desk:
         except Killed:
             pass
         finally:
+            self.network.cut = False
             event.remove(engine, "before_cursor_execute", refuse)

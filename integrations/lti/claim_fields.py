@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -62,6 +63,20 @@ class WebAddress(fields.Field):
         if self.required:
             raise ValidationError("bad-claim")
         return None
+
+
+class Moment(fields.Field):
+    """A time with a zone (ISO 8601), or None for anything else."""
+
+    def __init__(self) -> None:
+        super().__init__(load_default=None, allow_none=True)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> datetime | None:
+        try:
+            moment = datetime.fromisoformat(value)
+            return moment.astimezone(UTC) if moment.tzinfo is not None else None
+        except (TypeError, ValueError, OverflowError):
+            return None
 
 
 class Strings(fields.Field):

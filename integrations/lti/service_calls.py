@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from urllib.parse import urlencode, urljoin, urlsplit, urlunsplit
 
 from integrations.errors import PlatformRejected, PlatformUnavailable
-from integrations.http import MEGABYTE, HttpAnswer, PlatformHttp, retry_after
+from integrations.http import MEGABYTE, HttpAnswer, HttpStream, PlatformHttp, retry_after
 from integrations.lti.links import link_to
 from integrations.lti.tokens import TokenSource
 from integrations.platforms.base import is_throttled, origin
@@ -43,8 +44,23 @@ class ServiceCalls:
             )
             if attempt == 2 or answer.status not in access.expired_statuses or is_throttled(answer):
                 break
-            self._tokens.forget(access, scopes)
+            self._tokens.forget(access, scopes, token)
         return answer
+
+    @contextmanager
+    def stream(
+        self, access: ServiceAccess, scopes: Collection[str], url: str, headers: Mapping[str, str]
+    ) -> Iterator[tuple[HttpAnswer, HttpStream]]:
+        """The answer to a GET (without its body if it is a success), and the body as it comes."""
+        for attempt in (1, 2):
+            token = self._tokens.token(access, scopes)
+            sent = {**headers, "Authorization": f"Bearer {token}"}
+            with self._http.stream(url, policy=access.policy, headers=sent) as body:
+                head = body.head()
+                if attempt == 2 or head.status not in access.expired_statuses or is_throttled(head):
+                    yield head, body
+                    return
+            self._tokens.forget(access, scopes, token)
 
 
 def good(answer: HttpAnswer) -> HttpAnswer:
@@ -52,10 +68,12 @@ def good(answer: HttpAnswer) -> HttpAnswer:
     PlatformRejected (token-refused, forbidden, not-found, refused)."""
     status = answer.status
     if status in (408, 425, 429) or status >= 500 or is_throttled(answer):
-        raise PlatformUnavailable("platform-busy", status=status, retry_after=retry_after(answer))
+        raise PlatformUnavailable(
+            "platform-busy", status=status, retry_after=retry_after(answer), exchange=answer.exchange
+        )
     if not 200 <= status < 300:
         codes = {401: "token-refused", 403: "forbidden", 404: "not-found", 410: "not-found"}
-        raise PlatformRejected(codes.get(status, "refused"), status=status)
+        raise PlatformRejected(codes.get(status, "refused"), status=status, exchange=answer.exchange)
     return answer
 
 

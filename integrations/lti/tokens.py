@@ -5,6 +5,7 @@ OAuth 2.0 client credentials with a signed assertion (LTI Security Framework 1.0
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import threading
@@ -18,7 +19,7 @@ import jwt
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
 
 from integrations.errors import PlatformError, PlatformRejected, PlatformUnavailable
-from integrations.http import HttpAnswer, PlatformHttp, json_object, retry_after
+from integrations.http import HttpAnswer, PlatformHttp, http_date, json_object, retry_after
 from integrations.lti.id_token import verify_id_token as verify_id_token
 from integrations.terms import ServiceAccess, SharedCache
 
@@ -68,6 +69,7 @@ class TokenSource:
         self._cache = cache
         self._clock = clock
         self._locks: dict[str, threading.Lock] = {}
+        self._memory: dict[str, tuple[str, float]] = {}
 
     def token(self, access: ServiceAccess, scopes: Collection[str]) -> str:
         """A token with all of `scopes`, valid for a while yet.
@@ -77,15 +79,26 @@ class TokenSource:
         PlatformUnavailable (token-endpoint-busy, broken-answer and those of PlatformHttp).
         """
         key = _cache_key(access, scopes)
-        token = self._cached(key)
+        token = self._remembered(key)
         if token is None:
             with self._locks.setdefault(key, threading.Lock()):
-                token = self._cached(key) or self._fetch(access, scopes, key)
+                token = self._remembered(key) or self._cached(key) or self._fetch(access, scopes, key)
         return token
 
-    def forget(self, access: ServiceAccess, scopes: Collection[str]) -> None:
-        """Drop a token that the platform did not accept."""
-        self._cache.delete(_cache_key(access, scopes))
+    def forget(self, access: ServiceAccess, scopes: Collection[str], refused: str | None = None) -> None:
+        """Drop a token that the platform did not accept; one that came to the cache since stays there."""
+        key = _cache_key(access, scopes)
+        with self._locks.setdefault(key, threading.Lock()):
+            if refused is not None and self._remembered(key) not in (refused, None):
+                return
+            if refused is None or self._cached(key) in (refused, None):
+                self._memory.pop(key, None)
+                self._cache.delete(key)
+
+    def _remembered(self, key: str) -> str | None:
+        """This process's own copy, so that the shared cache is not asked for every call."""
+        token, until = self._memory.get(key, ("", 0.0))
+        return token if until > self._clock() else None
 
     def _cached(self, key: str) -> str | None:
         text = self._cache.get(key)
@@ -93,35 +106,46 @@ class TokenSource:
             return None
         try:
             stored = json.loads(text)
-            return str(stored["token"]) if stored["until"] > self._clock() else None
+            token, until = str(stored["token"]), float(stored["until"])
         except (ValueError, TypeError, KeyError):
             return None
+        if until <= self._clock():
+            return None
+        self._memory[key] = (token, until)
+        return token
 
-    def ask(self, access: ServiceAccess, scopes: Collection[str]) -> HttpAnswer:
+    def ask(self, access: ServiceAccess, scopes: Collection[str], now: float | None = None) -> HttpAnswer:
         """The token endpoint's answer of any status to a new request, past every cache: `granted_scopes` and
-        `refusal_code` say what it means. Raises what PlatformHttp raises."""
+        `refusal_code` say what it means. `now` (seconds since the epoch) replaces our own clock. Raises what
+        PlatformHttp raises."""
         return self._http.request(
             "POST",
             access.token_url,
             policy=access.policy,
             headers={"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"},
-            body=urlencode(self._form(access, scopes)).encode(),
+            body=urlencode(self._form(access, scopes, self._clock() if now is None else now)).encode(),
             max_bytes=_MAX_BYTES,
         )
 
     def _fetch(self, access: ServiceAccess, scopes: Collection[str], key: str) -> str:
         answer = self.ask(access, scopes)
+        if answer.status not in (200, 201) and refusal_code(answer) == "clock-differs":
+            # Its clock may be far from ours: once more, with the time that it says itself.
+            now = http_date(answer.header("Date"))
+            answer = answer if now is None else self.ask(access, scopes, now.timestamp())
         if answer.status not in (200, 201):
             _raise_refusal(answer)
         granted = _granted(answer, frozenset(scopes))
         lifetime = granted["expires_in"] if granted["expires_in"] is not None else _DEFAULT_SECONDS
         seconds = max(lifetime - _MARGIN, lifetime / 2)
-        stored = json.dumps({"token": granted["access_token"], "until": self._clock() + seconds})
+        token, until = str(granted["access_token"]), self._clock() + seconds
+        self._memory[key] = (token, until)
+        stored = json.dumps({"token": token, "until": until})
         self._cache.set(key, stored, timeout=max(int(min(seconds, 86_400)), 1))
-        return str(granted["access_token"])
+        return token
 
-    def _form(self, access: ServiceAccess, scopes: Collection[str]) -> dict[str, str]:
-        now = int(self._clock())
+    def _form(self, access: ServiceAccess, scopes: Collection[str], clock: float) -> dict[str, str]:
+        now = int(clock)
         assertion: dict[str, Any] = {
             "iss": access.client_id,
             "sub": access.client_id,
@@ -141,7 +165,11 @@ class TokenSource:
 
 def _cache_key(access: ServiceAccess, scopes: Collection[str]) -> str:
     # With the key's id: a token that was had with a revoked key is never used again.
-    parts = [access.registration_key, access.client_id, access.token_url, access.kid, *sorted(scopes)]
+    return _digest(access.registration_key, access.client_id, access.token_url, access.kid, *sorted(scopes))
+
+
+@functools.lru_cache(4096)
+def _digest(*parts: str) -> str:
     return f"lti-token:{hashlib.sha256(json.dumps(parts).encode()).hexdigest()}"
 
 
@@ -176,7 +204,7 @@ def _granted(answer: HttpAnswer, wanted: frozenset[str]) -> dict[str, Any]:
     # A registration may promise more than the token holds: the token's own list is the truth.
     scopes = (granted["scope"] or "").split()
     if scopes and not wanted <= set(scopes):
-        raise PlatformRejected("scope-not-granted", status=answer.status)
+        raise PlatformRejected("scope-not-granted", status=answer.status, exchange=answer.exchange)
     return granted
 
 
@@ -184,8 +212,9 @@ def _raise_refusal(answer: HttpAnswer) -> NoReturn:
     """Told by status and words; some refusals are no JSON, or look like it and are not."""
     code = refusal_code(answer)
     if _is_busy(answer):
-        raise PlatformUnavailable(code, status=answer.status, retry_after=retry_after(answer))
-    raise PlatformRejected(code, status=answer.status)
+        wait = retry_after(answer)
+        raise PlatformUnavailable(code, status=answer.status, retry_after=wait, exchange=answer.exchange)
+    raise PlatformRejected(code, status=answer.status, exchange=answer.exchange)
 
 
 def _is_busy(answer: HttpAnswer) -> bool:

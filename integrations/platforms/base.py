@@ -14,13 +14,14 @@ from decimal import ROUND_HALF_UP, Decimal
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
-from integrations.http import HttpAnswer, retry_after
+from integrations.http import HttpAnswer, rate_pause, retry_after
 from integrations.terms import (
     AccountFormat,
     ContentItem,
     ContentRules,
     DeepLinkingSettings,
     Endpoints,
+    GradingProgress,
     MessageType,
     Outcome,
     PlacementOffer,
@@ -78,6 +79,15 @@ class Platform:
     #: How many members of a roster to ask for at a time. Without `limit` some platforms send all at once, and
     #: one refuses (Open edX: `above_response_limit`); none of those seen refuses this many (Schoology: at most 100).
     roster_page_size: ClassVar[int] = 100
+    #: How many results to ask for at a time; None: `limit` is not sent, and the platform pages or does not.
+    results_page_size: ClassVar[int | None] = None
+    #: How many decimals of a point its results keep. None: not known, it may show whole points only.
+    result_decimals: ClassVar[int | None] = None
+    #: Whether it is known to bring scores to the scale of a column's maximum, as it must (AGS 2.0, 3.4.5), and
+    #: not merely to cut off what is above it.
+    scales_scores: ClassVar[bool] = False
+    #: Whether a grade that a teacher gave by hand stays, whatever score is accepted afterwards.
+    keeps_teacher_grades: ClassVar[bool] = False
     #: (status, words in lower case, outcome): the first row whose words are in the body decides.
     words: ClassVar[tuple[tuple[int, str, Outcome], ...]] = ()
 
@@ -132,8 +142,10 @@ class Platform:
     # -- scores ------------------------------------------------------------------------------------
 
     def may_send(self, score: Score, sent: SentScore | None) -> bool:
-        """Whether sending this score does what it says; if not, it waits for its next change."""
-        return True
+        """Whether sending this score does what it says; if not, it waits for its next change.
+
+        Nothing less than a final grade follows a final one: some platforms would erase it."""
+        return sent is None or not sent.final or score.grading_progress is GradingProgress.FULLY_GRADED
 
     def score_body(
         self, score: Score, *, sent: SentScore | None, now: datetime, keep_teacher_grade: bool = False
@@ -168,10 +180,17 @@ class Platform:
     def classify(self, answer: HttpAnswer) -> ScoreAnswer:
         """What the answer to a score POST means for us."""
         if 200 <= answer.status < 300:
+            if _is_page(answer):
+                return ScoreAnswer(Outcome.RETRY, answer.status, detail="a page instead of an answer")
             return ScoreAnswer(Outcome.SENT, answer.status)
         outcome, detail = self._by_words(answer) or (self.by_status(answer), f"HTTP {answer.status}")
         wait = retry_after(answer) if outcome is Outcome.RETRY else None
         return ScoreAnswer(outcome, answer.status, wait, detail)
+
+    def pause_after(self, answer: HttpAnswer) -> float:
+        """For how many seconds this platform wants no further calls, whatever the answer was (RFC 9110,
+        10.2.3, and the rate limit headers); 0.0: it does not say."""
+        return max(retry_after(answer) or 0.0, rate_pause(answer))
 
     def _by_words(self, answer: HttpAnswer) -> tuple[Outcome, str] | None:
         text = answer.text.lower()
@@ -301,6 +320,11 @@ class Platform:
     ) -> dict[str, Any] | None:
         """The file by which its administrator sets up this tool by hand, if the platform reads one."""
         return None
+
+
+def _is_page(answer: HttpAnswer) -> bool:
+    """A page for people (a login form, a proxy's excuse): the service itself was not reached."""
+    return answer.header("Content-Type").startswith("text/html") and bool(answer.body.strip())
 
 
 def is_throttled(answer: HttpAnswer) -> bool:

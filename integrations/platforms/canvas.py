@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
@@ -44,6 +45,8 @@ _SIDEBAR = "course_navigation"
 # app/models/lti/ims/registration.rb, canvas_placement_name: the standard's names for two of its own.
 _STANDARD_PLACEMENTS = {"ContentArea": "link_selection", "RichTextEditor": "editor_button"}
 _PICKER_SIZE = (800, 720)
+_COST = re.compile(r"-?[0-9]{1,9}(\.[0-9]{1,20})?")
+_LOW_BUCKET, _REFILLED, _REFILL_A_SECOND = 60.0, 160.0, 10.0
 _TOOL_ID, _VENDOR = "gongyu", "Gongyu"
 
 
@@ -54,6 +57,10 @@ class Canvas(Platform):
     max_parallel: ClassVar[int] = 2
     # memberships_provider.rb: the default, and the most it gives.
     roster_page_size: ClassVar[int] = 50
+    # results_controller.rb: pages with a `Link`. scores_controller.rb scales; grades have two decimals.
+    results_page_size: ClassVar[int | None] = 100
+    result_decimals: ClassVar[int | None] = 2
+    scales_scores: ClassVar[bool] = True
     # Admin > SIS Import (doc/api/sis_csv.md).
     account_format: ClassVar[AccountFormat | None] = AccountFormat.SIS
     placement_claim: ClassVar[str] = "https://www.instructure.com/placement"
@@ -119,6 +126,13 @@ class Canvas(Platform):
             extension["prioritize_non_tool_grade"] = True
         body[_SUBMISSION] = extension
         return body
+
+    def pause_after(self, answer: HttpAnswer) -> float:
+        """request_throttle.rb: a bucket of cost that all calls of a client id share; what is left of it stands
+        in `X-Rate-Limit-Remaining`, and ten of it come back each second. Below nothing, calls are refused."""
+        left = answer.header("X-Rate-Limit-Remaining")
+        low = _COST.fullmatch(left) is not None and float(left) < _LOW_BUCKET
+        return max(super().pause_after(answer), (_REFILLED - float(left)) / _REFILL_A_SECOND if low else 0.0)
 
     def comment(self, score: Score, sent: SentScore | None) -> str | None:
         """Only a changed one: each POST with a comment adds another to the submission."""

@@ -36,6 +36,11 @@ class Moodle(Platform):
     max_parallel: ClassVar[int] = 4
     # `limit` is honoured, with a right `next` link (capture 25); without it all come in one answer.
     roster_page_size: ClassVar[int] = 200
+    # Capture 23: 17.1234567 is kept as 17.12346, 75 of 100 becomes 15 of 20, and an overridden grade stays.
+    # `limit` gives an error page here, with the type_id that its addresses have (capture 24).
+    result_decimals: ClassVar[int | None] = 5
+    scales_scores: ClassVar[bool] = True
+    keeps_teacher_grades: ClassVar[bool] = True
     # A second column with the link's id makes `lineitem` vanish from the launch (capture 30).
     line_item_with_resource_link: ClassVar[bool] = False
     # Site administration > Users > Upload users (docs.moodle.org/405/en/Upload_users).

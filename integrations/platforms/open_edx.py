@@ -21,6 +21,9 @@ class OpenEdx(Platform):
     # In its "programmatic" mode no column exists until the tool makes one, and a grade reaches the
     # gradebook only from the column that carries the launch's resource link (tried with 11.4.4).
     creates_line_items: ClassVar[bool] = True
+    # models.py, LtiAgsScore: a float, shown with the maximum it came with. views.py cuts the list off at `limit`
+    # and tells of no next page.
+    result_decimals: ClassVar[int | None] = 2
     # authentication.py has no challenge header, so the framework turns its 401 into 403.
     expired_statuses: ClassVar[frozenset[int]] = frozenset({401, 403})
     words: ClassVar[tuple[tuple[int, str, Outcome], ...]] = (

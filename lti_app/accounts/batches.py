@@ -81,6 +81,8 @@ def sweep() -> int:
 class Forgetting:
     """The work of the delivery worker that deletes lists whose day is over, also when nobody comes back."""
 
+    name = "lists"
+
     def due(self, now: datetime) -> Sequence[int]:
         """Registrations whose people left such lists."""
         query = select(LtiUser.registration_id).join(ImportBatch, ImportBatch.lti_user_pk == LtiUser.id)

@@ -95,6 +95,8 @@ def receive() -> Any:
 class SubscribeWork:
     """The work of the delivery worker that asks platforms for notices, for each deployment that has them."""
 
+    name = "notices"
+
     def due(self, now: datetime) -> Sequence[int]:
         """Active registrations with a deployment whose handlers are to be registered."""
         slot = DeliverySlot

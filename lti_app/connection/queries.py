@@ -10,7 +10,9 @@ from sqlalchemy import case, func, select
 
 from lti_app.delivery.models import DeliverySlot
 from lti_app.extensions import db
+from lti_app.gradebook.locks import is_overridden
 from lti_app.gradebook.models import Score, ScoreState
+from lti_app.gradebook.services import is_meant
 from lti_app.registrations.models import Deployment, DeploymentStatus
 from lti_app.roster.models import Context, LtiUser, Membership, ResourceLink
 
@@ -28,7 +30,7 @@ class ConnectionFacts:
     links_with_grade_service: int
     links_with_roster: int
     scores: dict[ScoreState, int]
-    oldest_waiting: datetime | None
+    """Without what is not to be sent now, and what a teacher overrode."""
     last_success_at: datetime | None
     blocked_until: datetime | None
     last_error: str | None
@@ -52,8 +54,8 @@ def facts_of(deployment_pk: int, registration_id: int) -> ConnectionFacts:
         ).where(ResourceLink.context_pk.in_(in_deployment))
     ).one()
     scores = db.session.execute(
-        select(Score.state, func.count(), func.min(Score.due_at))
-        .where(Score.registration_id == registration_id)
+        select(Score.state, func.count())
+        .where(Score.registration_id == registration_id, is_meant(), ~is_overridden())
         .group_by(Score.state)
     ).all()
     slot = db.session.get(DeliverySlot, registration_id)
@@ -66,8 +68,7 @@ def facts_of(deployment_pk: int, registration_id: int) -> ConnectionFacts:
         links_with_column=links[1],
         links_with_grade_service=links[2],
         links_with_roster=links[3],
-        scores={state: count for state, count, _ in scores},
-        oldest_waiting=next((oldest for state, _, oldest in scores if state is ScoreState.WAITING), None),
+        scores={state: count for state, count in scores},
         last_success_at=slot.last_success_at if slot else None,
         blocked_until=slot.blocked_until if slot else None,
         last_error=slot.last_error if slot else None,

@@ -27,6 +27,8 @@ PAUSE = timedelta(seconds=30)
 class CheckWork:
     """The work of the delivery worker that checks connections."""
 
+    name = "checks"
+
     def due(self, now: datetime) -> Sequence[int]:
         """Active registrations whose check was asked for and that nobody serves now."""
         slot = DeliverySlot

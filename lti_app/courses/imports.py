@@ -17,6 +17,7 @@ from sqlalchemy.orm import selectinload
 from lti_app.clock import utc_now
 from lti_app.courses.models import Course, CourseStage, Lesson, Media, Question, QuestionKind
 from lti_app.courses.packs import BadPacks, CoursePack, LessonPack
+from lti_app.courses.projection import rename_columns
 from lti_app.courses.search import index_courses
 from lti_app.courses.yaml_lines import Problem
 from lti_app.extensions import db
@@ -81,6 +82,7 @@ def import_packs(packs: Sequence[CoursePack]) -> Report:
             report.unchanged.append(pack.slug)
         else:
             _write(pack, course, report)
+            rename_columns(course)
             report.updated.append(pack.slug)
     if problems:
         raise BadPacks(problems)

@@ -12,7 +12,7 @@ from lti_app.clock import utc_now
 from lti_app.courses import marking
 from lti_app.courses.dates import dates_of
 from lti_app.courses.models import ContentItem, Counts, Course, CourseProgress, Placement, Visit
-from lti_app.courses.projection import best, project_link, project_person
+from lti_app.courses.projection import best, lock_visits, project_link, project_person
 from lti_app.courses.proposals import Proposal
 from lti_app.courses.queries import (
     Opened,
@@ -23,8 +23,9 @@ from lti_app.courses.queries import (
     quizzes,
 )
 from lti_app.courses.services import Learner, insert_into, locked_progress, settle
+from lti_app.credits.projection import project_person as project_credits
 from lti_app.extensions import db
-from lti_app.gradebook.services import column_of, drop_unsent, send_dropped
+from lti_app.gradebook.services import column_of, describe_column, drop_unsent, send_dropped
 
 
 def place_first(link_pk: int, proposal: Proposal) -> Placement | None:
@@ -77,6 +78,7 @@ def _place(link_pk: int, course: Course, counts: Counts, more: Mapping[str, Any]
     before = placement_of(link_pk)
     other_course = before is not None and before.course_id != course.id
     was_silent = before is not None and before.counts is Counts.NOTHING
+    lock_visits(Visit.resource_link_pk == link_pk)
     column = column_of(link_pk)
     if column is not None and (other_course or counts is Counts.NOTHING):
         drop_unsent(column)
@@ -87,6 +89,10 @@ def _place(link_pk: int, course: Course, counts: Counts, more: Mapping[str, Any]
         .on_conflict_do_update(index_elements=["resource_link_pk"], set_=chosen)
     )
     cells = project_link(course, link_pk)
+    if column is not None:
+        dates = select(Placement.opens_at, Placement.closes_at)
+        starts_at, ends_at = db.session.execute(dates.where(Placement.resource_link_pk == link_pk)).one()
+        describe_column(column, label=course.title, starts_at=starts_at, ends_at=ends_at)
     if column is not None and (other_course or was_silent):
         send_dropped(column, cells)
 
@@ -111,6 +117,9 @@ def arrive(learner: Learner, course: Course, *, link_pk: int, lti_user_pk: int, 
         )
     )
     if visit is None:
+        project_credits(
+            learner.person_id
+        )  # who earned elsewhere and is new in a class with a column of credits
         db.session.execute(
             insert_into(Visit)
             .values(

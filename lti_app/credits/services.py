@@ -16,6 +16,7 @@ from lti_app.credits.models import (
     CreditEvent,
     SourceKind,
 )
+from lti_app.credits.projection import project_person
 from lti_app.credits.rulebook import rule_for, rule_of_entry
 from lti_app.credits.rules import Booked, Rule, week_of, worth
 from lti_app.extensions import db
@@ -66,7 +67,7 @@ def book(event: CreditEvent) -> CreditEntry | None:
     """Book the difference between what the event is worth now and what stands in the ledger, if any.
 
     The rule is the one that the source's first entry remembers, else the one of the event's day; no rule, no
-    entry. Balances change in the same transaction.
+    entry. Balances and what gradebook columns of credits show change in the same transaction.
     """
     account_id = lock_account(event.person_id)
     own, revision, first = _standing(account_id, event)
@@ -92,6 +93,7 @@ def book(event: CreditEvent) -> CreditEntry | None:
     db.session.add(entry)
     db.session.flush()  # the database judges the entry before the balance follows it
     _add_to_balance(entry)
+    project_person(event.person_id, event.term_id)
     return entry
 
 

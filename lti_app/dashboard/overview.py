@@ -151,7 +151,7 @@ def _unsent(*columns: Any) -> Select[Any]:
         .join(LineItem, LineItem.id == Score.line_item_id)
         .join(ResourceLink, ResourceLink.id == LineItem.resource_link_pk)
         .join(Context, Context.id == ResourceLink.context_pk)
-        .where(Score.state != ScoreState.SENT)
+        .where(Score.state.not_in((ScoreState.SENT, ScoreState.DROPPED)))
     )
 
 

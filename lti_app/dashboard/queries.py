@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
@@ -12,7 +11,6 @@ from sqlalchemy.orm import joinedload
 
 from integrations.terms import CourseRole, Outcome
 from lti_app.courses.models import CourseProgress, Placement, Visit
-from lti_app.delivery.models import DeliverySlot
 from lti_app.extensions import db
 from lti_app.gradebook.models import LineItem, Score, ScoreState
 from lti_app.gradebook.queries import ScoreRow, scores_of_people
@@ -93,13 +91,6 @@ def origin_of(placement: Placement, teacher_pk: int | None) -> ResourceLink | No
     )
     query = select(ResourceLink).join(Membership, teaches).where(ResourceLink.id == placement.copied_from_pk)
     return db.session.scalar(query.options(joinedload(ResourceLink.context)))
-
-
-def blocked_until(registration_id: int) -> datetime | None:
-    """When the platform is tried again, if it failed or asked us to wait."""
-    return db.session.scalar(
-        select(DeliverySlot.blocked_until).where(DeliverySlot.registration_id == registration_id)
-    )
 
 
 def numbers(place: Place) -> Numbers:
@@ -206,6 +197,10 @@ def _condition(shown: Shown) -> ColumnElement[bool]:
         Shown.HELD: and_(Score.state == ScoreState.HELD, Score.outcome.is_distinct_from(Outcome.OVERRIDDEN)),
         Shown.WAITING: and_(Score.state == ScoreState.WAITING, on_its_way),
         Shown.SETTLED: or_(Score.state == ScoreState.SENT, overruled),
-        Shown.NONE: or_(Score.id.is_(None), and_(Score.state == ScoreState.WAITING, ~on_its_way)),
+        Shown.NONE: or_(
+            Score.id.is_(None),
+            Score.state == ScoreState.DROPPED,
+            and_(Score.state == ScoreState.WAITING, ~on_its_way),
+        ),
     }
     return conditions[shown]

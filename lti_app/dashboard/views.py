@@ -20,6 +20,7 @@ from lti_app.dashboard.queries import PAGE, Learner, Place, Shown
 from lti_app.dashboard.schemas import AudienceSchema, CountsSchema
 from lti_app.errors import NotAllowed, NotHere
 from lti_app.extensions import db
+from lti_app.gradebook.queries import resting_until
 from lti_app.launches.current import current_launch, local_text, require_context, require_staff, rights_here
 from lti_app.organisations.models import District, School
 from lti_app.roster.models import Context, ResourceLink
@@ -110,7 +111,7 @@ def _class_page(problem: str | None = None) -> str:
     numbers = queries.numbers(place)
     page, pages = _paging(numbers.shown[shown], PAGE)
     counts = placement.counts if placement else Counts.RESULT
-    blocked_until = queries.blocked_until(launch.registration_id)
+    blocked_until = resting_until(launch.registration_id)
     return render_template(
         "dashboard/class.html",
         context=context,
@@ -147,6 +148,7 @@ def _row(learner: Learner, counts: Counts, context: Context) -> dict[str, Any]:
         "show_next_step": needs_somebody or can_retry,
         "sent_at": local_text(score.sent_at) if score and score.sent_at else None,
         "retry": score.id if score and can_retry else None,
+        "insist": score.id if score and score.overruled and counts is not Counts.NOTHING else None,
         "detail": score.detail if score and counts is not Counts.NOTHING else "",
     }
 

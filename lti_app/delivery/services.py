@@ -35,7 +35,7 @@ def take_slot(registration_id: int, holder: str, now: datetime, seconds: float) 
         .values(registration_id=registration_id, holder=holder, lease_until=until, failures=0)
         .on_conflict_do_update(
             index_elements=["registration_id"],
-            set_={"holder": holder, "lease_until": until},
+            set_={"holder": holder, "lease_until": until, "offered_until": None},
             where=free & callable_now,
         )
         .returning(DeliverySlot.registration_id)
@@ -131,6 +131,25 @@ def record_failure(
         .values(failures=failures, blocked_until=until, last_error=code[:64])
     )
     return until
+
+
+def rest(registration_id: int, until: datetime) -> None:
+    """The platform asked for fewer calls, or will soon: leave it alone until then. That is no failure."""
+    blocked = DeliverySlot.blocked_until
+    db.session.execute(
+        update(DeliverySlot)
+        .where(DeliverySlot.registration_id == registration_id, or_(blocked.is_(None), blocked < until))
+        .values(blocked_until=until)
+    )
+
+
+def learn_clock(registration_id: int, ahead: float) -> None:
+    """Remember by how many seconds the platform's clock is ahead of ours."""
+    db.session.execute(
+        update(DeliverySlot)
+        .where(DeliverySlot.registration_id == registration_id)
+        .values(clock_ahead=round(ahead * 1000))
+    )
 
 
 def unblock(registration_id: int) -> None:

@@ -12,6 +12,7 @@ from lti_app.clock import utc_now
 from lti_app.courses.models import Course, CourseProgress, Placement, Visit
 from lti_app.courses.projection import project_person
 from lti_app.credits.models import CreditEvent
+from lti_app.credits.projection import lock_logins, project_login
 from lti_app.extensions import db
 from lti_app.families.attempts import count_attempt, forgive
 from lti_app.families.codes import Purpose, fingerprint, new_code, read_code
@@ -95,6 +96,7 @@ def join(launch: LaunchSession, typed: str) -> None:
     old_id, new_id, login = launch.person_id, code.person_id, launch.lti_user_pk
     assert old_id is not None
     assert login is not None
+    lock_logins(select(LtiUser.id).where(LtiUser.id == login))
     db.session.delete(code)
     _keep_label(old_id, new_id)
     _move_children(old_id, new_id)
@@ -108,6 +110,7 @@ def join(launch: LaunchSession, typed: str) -> None:
     db.session.flush()
     db.session.refresh(launch, ["person"])
     find_child(launch)
+    project_login(login)
     for course in _courses_opened(login, new_id):
         project_person(course, new_id)
 

@@ -2,46 +2,69 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from decimal import ROUND_HALF_UP, Decimal
 from typing import Any, cast
 
 import structlog
-from sqlalchemy import String, Table, bindparam, case, update
+from sqlalchemy import String, Table, bindparam, case, or_, update
 
 from integrations.terms import Outcome
 from lti_app.clock import utc_now
-from lti_app.delivery.services import record_failure, record_success
+from lti_app.delivery import tallies
+from lti_app.delivery.exchanges import FailedCall, note
+from lti_app.delivery.services import learn_clock, record_failure, record_success, rest
 from lti_app.delivery.worker import Turn
 from lti_app.extensions import db
-from lti_app.gradebook.models import LineItem, Score, ScoreState
+from lti_app.gradebook import doubts
+from lti_app.gradebook.jobs import Done, is_final
+from lti_app.gradebook.locks import is_overridden, lock_rows
+from lti_app.gradebook.models import LineItem, ReadingState, Score, ScoreState
 from lti_app.gradebook.policy import STEPS, wait_after
-from lti_app.gradebook.sending import Done, Sender
-from lti_app.gradebook.services import lock_rows
+from lti_app.gradebook.sending import TROUBLES, Sender
+from lti_app.gradebook.services import is_meant
 
 _SCORE = cast(Table, Score.__table__)
-_WHOLE_COLUMN = [outcome for outcome, step in STEPS.items() if step.whole_column]
+# What an accepted score of the column shows to have passed. (A column that swallows scores accepts them too.)
+_WHOLE_COLUMN = [
+    outcome for outcome, step in STEPS.items() if step.whole_column and outcome is not Outcome.SWALLOWED
+]
+# A column is read back so soon after its first accepted score.
+FIRST_READING = timedelta(minutes=5)
 
 log = structlog.get_logger()
 
 
-def write_outcomes(turn: Turn, sender: Sender, done: Sequence[Done]) -> bool:
-    """Write down what came of it, in one transaction. False: the lease was lost.
+def write_outcomes(turn: Turn, sender: Sender, done: Sequence[Done], *, final: bool) -> bool:
+    """Write down what came of it, in one transaction, and lengthen the lease. False: the lease was lost.
 
     Then another worker may have sent newer values before our call arrived, so what we sent is due again.
+    With `final`, when no call is in flight any more, also whether the platform is to be left alone for a while.
     """
+    if final and not done and not sender.is_halted:
+        return True
     now = utc_now()
     held = turn.renew(now)
     if held:
-        _write_columns(sender)  # before the scores: a launch that brings an address goes the same way
+        # Columns before scores, as everybody takes them (`locks`).
+        _write_columns(sender, now)
+        _write_first_readings(sender, done, now)
     _lock(done)
     if held:
         _write_scores(done, now)
+        doubts.end_refused(sender, done)
         _write_health(turn, sender, done, now)
+        if final:
+            _write_rest(turn, sender, now)
+        _write_records(turn, done, now)
     else:
         sent = [one.job.id for one in done if one.answer is not None]
         db.session.execute(
-            update(Score).where(Score.id.in_(sent)).values(state=ScoreState.WAITING, due_at=now)
+            update(Score)
+            .where(Score.id.in_(sent), is_meant(), ~is_overridden())
+            .values(state=ScoreState.WAITING, due_at=now)
         )
     db.session.commit()
     if held:
@@ -68,10 +91,16 @@ def _is_sent(done: Done) -> bool:
     return done.answer is not None and done.answer.outcome is Outcome.SENT
 
 
-def _write_columns(sender: Sender) -> None:
-    for column_id, url in sorted(sender.found.items()):
+def _write_columns(sender: Sender, now: datetime) -> None:
+    """A column that we made is kept in step from now on; it was made without dates."""
+    is_dated = or_(LineItem.starts_at.is_not(None), LineItem.ends_at.is_not(None))
+    for column_id, url in sorted(dict(sender.found).items()):
+        values: dict[str, Any] = {"url": url}
+        if column_id in sender.made:
+            due_at = case((is_dated, now), else_=LineItem.due_at)
+            values |= {"made_by_us": True, "wants_edit": is_dated, "due_at": due_at}
         db.session.execute(
-            update(LineItem).where(LineItem.id == column_id, LineItem.url.is_(None)).values(url=url)
+            update(LineItem).where(LineItem.id == column_id, LineItem.url.is_(None)).values(values)
         )
 
 
@@ -83,16 +112,55 @@ def _write_scores(done: Sequence[Done], now: datetime) -> None:
         connection.execute(_SENT, sent)
     if others:
         connection.execute(_NOT_SENT, others)
+    seen = [_seen_values(one, now) for one in done if one.seen is not None]
+    if seen:
+        connection.execute(_SEEN, seen)
+
+
+def _write_first_readings(sender: Sender, done: Sequence[Done], now: datetime) -> None:
+    """A column that was never read back is read soon after it accepted something: some accept and show
+    nothing."""
+    columns = {one.job.column.id for one in done if _is_sent(one)} - sender.accepting
+    if not columns:
+        return
+    soon = now + FIRST_READING
+    for column_id in sorted(columns):
+        db.session.execute(
+            update(LineItem)
+            .where(
+                LineItem.id == column_id,
+                LineItem.reading == ReadingState.NEVER,
+                or_(LineItem.due_at.is_(None), LineItem.due_at > soon),
+            )
+            .values(due_at=soon)
+        )
+    sender.accepting |= columns
 
 
 def _write_health(turn: Turn, sender: Sender, done: Sequence[Done], now: datetime) -> None:
-    troubles = (Outcome.RETRY, Outcome.REAUTHENTICATE)
-    if any(one.answer is not None and one.answer.outcome not in troubles for one in done):
+    if any(one.answer is not None and one.answer.outcome not in TROUBLES for one in done):
         record_success(turn.registration_id, now)
+    if abs(sender.ahead - sender.ahead_written) >= 1:
+        learn_clock(turn.registration_id, sender.ahead)
+        sender.ahead_written = sender.ahead
+
+
+def _write_rest(turn: Turn, sender: Sender, now: datetime) -> None:
     if sender.trouble is not None:
         record_failure(
             turn.registration_id, sender.trouble.detail, now, retry_after=sender.trouble.retry_after
         )
+    if sender.pause > 0:  # the longer of the two counts
+        rest(turn.registration_id, now + timedelta(seconds=sender.pause))
+
+
+def _write_records(turn: Turn, done: Sequence[Done], now: datetime) -> None:
+    counts = Counter(str(one.answer.outcome) for one in done if one.answer is not None)
+    tallies.count(turn.registration_id, counts, now)
+    failed = next((one for one in reversed(done) if one.exchange is not None), None)
+    if failed is not None and failed.exchange is not None and failed.answer is not None:
+        code = str(failed.answer.outcome)
+        note(turn.registration_id, FailedCall(code, failed.exchange, failed.job.private), now)
 
 
 def _unchanged(value: Any, column: Any) -> Any:
@@ -114,6 +182,19 @@ _SENT = (
         sent_given=bindparam("given_"),
         sent_submitted_at=bindparam("submitted_at_"),
         sent_comment=bindparam("comment_"),
+        sent_final=bindparam("final_"),
+        in_doubt=False,
+        difference=None,
+    )
+)
+_SEEN = (
+    update(_SCORE)
+    .where(_SCORE.c.id == bindparam("id_"))
+    .values(
+        seen_at=bindparam("at_"),
+        seen_given=bindparam("given_"),
+        seen_maximum=bindparam("maximum_"),
+        difference=bindparam("difference_"),
     )
 )
 _NOT_SENT = (
@@ -140,7 +221,23 @@ def _sent_values(done: Done) -> dict[str, Any]:
         "given_": int(score.given * 100),
         "submitted_at_": score.submitted_at,
         "comment_": score.comment,
+        "final_": is_final(done.job),
     }
+
+
+def _seen_values(done: Done, now: datetime) -> dict[str, Any]:
+    assert done.seen is not None
+    return {
+        "id_": done.job.id,
+        "at_": now,
+        "given_": _hundredths(done.seen.score),
+        "maximum_": _hundredths(done.seen.maximum),
+        "difference_": done.difference,
+    }
+
+
+def _hundredths(points: Decimal | None) -> int | None:
+    return None if points is None else int((points * 100).to_integral_value(ROUND_HALF_UP))
 
 
 def _other_values(done: Done, now: datetime) -> dict[str, Any]:

@@ -16,11 +16,13 @@ from lti_app.roster.models import Context, LtiUser, ResourceLink
 
 class ScoreState(StrEnum):
     """`waiting`: will be sent or sent again by itself. `held`: cannot succeed until somebody acts (some of
-    these are tried again once a day, because people act in the LMS without telling us)."""
+    these are tried again once a day, because people act in the LMS without telling us). `dropped`: not meant
+    for the LMS, because the link counts nothing now or its column is being removed."""
 
     WAITING = "waiting"
     SENT = "sent"
     HELD = "held"
+    DROPPED = "dropped"
 
 
 class ColumnKind(StrEnum):
@@ -164,6 +166,9 @@ class Score(Model):
     sent_comment: Mapped[str | None] = mapped_column(Text)
     sent_final: Mapped[bool] = mapped_column(default=False)
     """Whether what was sent last was a final grade: nothing less may follow it."""
+    in_doubt: Mapped[bool] = mapped_column(default=False)
+    """Another value than that was sent and we may never hear what came of it (a lost answer, a worker that
+    died): a grade that differs from what was sent last may be ours, so it is no teacher's doing."""
 
     seen_at: Mapped[datetime | None]
     """When the LMS was last read for this cell."""

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from flask_babel import lazy_gettext
 
 from integrations.terms import Outcome
-from lti_app.gradebook.models import ScoreState
+from lti_app.gradebook.models import Difference, ScoreState
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +92,7 @@ OUTCOMES = {
         "info",
         "person-check",
         lazy_gettext("老师在学校平台里改过这个成绩，我们不覆盖它。"),
-        lazy_gettext("不用做什么。想改用这里的成绩，请先在学校平台里取消改分，再点“再试一次”。"),
+        lazy_gettext("不用做什么。想改用这里的成绩，点“用这里的成绩”。"),
     ),
     Outcome.LOCKED: Told(
         lazy_gettext("成绩已锁定"),
@@ -126,11 +126,101 @@ OUTCOMES = {
     ),
 }
 
+PAUSED = Told(
+    lazy_gettext("已暂停"),
+    "info",
+    "pause-circle",
+    lazy_gettext("老师暂停了这一栏的发送，成绩先存在这里。"),
+    lazy_gettext("想继续写入成绩册时，请恢复发送，存下的成绩会一起补发。"),
+)
+ON_RELEASE = Told(
+    lazy_gettext("等老师公布"),
+    "info",
+    "envelope",
+    lazy_gettext("成绩已经记下，老师公布后才写入学校平台。"),
+    lazy_gettext("准备好以后，点“公布成绩”。"),
+)
+DROPPED = Told(
+    lazy_gettext("不写入"),
+    "info",
+    "dash-circle",
+    lazy_gettext("这里现在不计成绩，或者这一栏正在移除，所以成绩不写入学校平台。"),
+    lazy_gettext("不用做什么。想计成绩的话，请在课程设置里改回来。"),
+)
+NO_COLUMN = Told(
+    lazy_gettext("正在建栏"),
+    "waiting",
+    "hourglass-split",
+    lazy_gettext("学校平台的成绩册里还没有这一栏，正在新建。"),
+    lazy_gettext("不用做什么，建好后自动写入。"),
+)
+SENT_AGAIN_BY_HAND = lazy_gettext(
+    "不用做什么。想改用这里的成绩，请先在学校平台里取消这个人的改分，再点“用这里的成绩”。"
+)
+DIFFERENCES = {
+    Difference.ROUNDED: Told(
+        lazy_gettext("已写入"),
+        "done",
+        "check-circle-fill",
+        lazy_gettext("学校平台收下了成绩，按自己的规则取了整，和这里差一点点。"),
+        lazy_gettext("不用做什么。"),
+    ),
+    Difference.CAPPED: Told(
+        lazy_gettext("已写入"),
+        "done",
+        "check-circle",
+        lazy_gettext("学校平台收下了成绩，但是只记到它自己的上限。"),
+        lazy_gettext("不用做什么。想要别的上限，请在学校平台里改这一栏的满分。"),
+    ),
+    Difference.LATE: Told(
+        lazy_gettext("迟交扣分"),
+        "info",
+        "clock",
+        lazy_gettext("学校平台收下了成绩，并按那里的迟交规则扣了分。"),
+        lazy_gettext("不用做什么。不想扣分的话，请在学校平台里改迟交规则或截止日期。"),
+    ),
+    Difference.CHANGED: OUTCOMES[Outcome.OVERRIDDEN],
+    Difference.CLEARED: Told(
+        lazy_gettext("老师已清除"),
+        "info",
+        "eraser",
+        lazy_gettext("老师在学校平台里清除了这个成绩，我们不再写回去。"),
+        lazy_gettext("不用做什么。想改用这里的成绩，点“用这里的成绩”。"),
+    ),
+    Difference.SWALLOWED: OUTCOMES[Outcome.SWALLOWED],
+}
+"""What the LMS shows of a score that it took, where that is not what was sent. Pages add both numbers."""
 
-def told(state: ScoreState, outcome: Outcome | None, due_at: datetime | None) -> Told:
-    """What to say about a score in this state."""
+_WITHHELD = {"paused": PAUSED, "on-release": ON_RELEASE, "no-column": NO_COLUMN}
+
+
+def told(
+    state: ScoreState,
+    outcome: Outcome | None,
+    due_at: datetime | None,
+    *,
+    withheld: str | None = None,
+    difference: Difference | None = None,
+    keeps_teacher_grades: bool = False,
+) -> Told:
+    """What to say about a score in this state.
+
+    `withheld`: what keeps its column's results here ("paused", "on-release", "no-column"); said only of one
+    that is kept back. `keeps_teacher_grades`: of the platform, where a teacher's grade stays whatever is sent.
+    """
+    if state is ScoreState.DROPPED:
+        return DROPPED
+    overridden = state is ScoreState.HELD and outcome is Outcome.OVERRIDDEN
+    if (overridden or state is ScoreState.SENT) and difference is not None:
+        return _of_override(DIFFERENCES[difference], overridden and keeps_teacher_grades)
     if outcome is not None:
-        return OUTCOMES[outcome]
+        return _of_override(OUTCOMES[outcome], overridden and keeps_teacher_grades)
     if state is ScoreState.SENT:
         return OUTCOMES[Outcome.SENT]
-    return NOT_YET if due_at is None else QUEUED
+    if due_at is not None:
+        return QUEUED
+    return _WITHHELD[withheld] if withheld is not None else NOT_YET
+
+
+def _of_override(words: Told, stays_there: bool) -> Told:
+    return replace(words, next_step=SENT_AGAIN_BY_HAND) if stays_there else words

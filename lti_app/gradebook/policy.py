@@ -16,17 +16,16 @@ DAY = 24 * HOUR
 @dataclass(frozen=True, slots=True)
 class Step:
     """`first` and `longest` are the waits in seconds before the next try (doubled each time, with jitter);
-    no `first`: not by itself. After `tries` unsuccessful deliveries of one value it is left to people.
+    no `first`: not by itself. What may succeed later is never given up by counting.
     `whole_column`: the answer says something about the column, so nobody else in it is tried."""
 
     state: ScoreState
     first: float | None = None
     longest: float = DAY
-    tries: int | None = None
     whole_column: bool = False
 
 
-_DAILY = Step(ScoreState.HELD, first=DAY, longest=DAY, tries=14)
+_DAILY = Step(ScoreState.HELD, first=DAY, longest=DAY)
 
 STEPS = {
     Outcome.SENT: Step(ScoreState.SENT),
@@ -50,7 +49,7 @@ def wait_after(outcome: Outcome, attempts: int, retry_after: float | None = None
     What the platform asked for (`retry_after`) is never undercut.
     """
     step = STEPS[outcome]
-    if step.first is None or (step.tries is not None and attempts >= step.tries):
+    if step.first is None:
         return None
     wait = min(step.first * 2.0 ** min(attempts - 1, 20), step.longest) * random.uniform(1, 1.5)
     return max(wait, (retry_after or 0) * random.uniform(1, 1.1))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -269,9 +269,13 @@ def _shares_login(launch: LaunchSession) -> bool:
 
 def local_text(moment: datetime) -> str:
     """A moment on the clock of the launch's school, in the page's language, to the minute."""
+    return str(format_datetime(moment.astimezone(local_zone()), "short", rebase=False))
+
+
+def local_zone() -> tzinfo:
+    """The time zone of the launch's school; UTC where the launch is of no class."""
     context = current_launch().context
-    zone = ZoneInfo(context.school.time_zone) if context is not None else UTC
-    return str(format_datetime(moment.astimezone(zone), "short", rebase=False))
+    return ZoneInfo(context.school.time_zone) if context is not None else UTC
 
 
 def _child_for_templates(launch: LaunchSession) -> dict[str, Any] | None:

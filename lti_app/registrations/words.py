@@ -42,10 +42,8 @@ _PERMISSIONS = (
     Permission(
         "search",
         lazy_gettext("核对成绩"),
-        lazy_gettext(
-            "看本工具写的成绩在平台里是多少。现在只在接入检查时试一下，以后用来发现老师改过的成绩。"
-        ),
-        lazy_gettext("以后不能发现老师改过的成绩。"),
+        lazy_gettext("定期看一看本工具写的成绩在平台里是多少，改写之前也先看：老师改过的，不覆盖。"),
+        lazy_gettext("看不出老师改过的分；有的平台里，更好的成绩会盖过老师改的。"),
         frozenset({SCOPE_RESULT_READ}),
     ),
     Permission(

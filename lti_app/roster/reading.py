@@ -52,6 +52,8 @@ class _Reader:
 class RosterReading:
     """The work of the delivery worker that reads rosters."""
 
+    name = "rosters"
+
     def due(self, now: datetime) -> Sequence[int]:
         """Active registrations with a due roster that may be called and that nobody serves now."""
         return due_registrations(RosterSync.registration_id, RosterSync.due_at, now)

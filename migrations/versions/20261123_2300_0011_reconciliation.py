@@ -70,21 +70,23 @@ def _line_item() -> None:
 
 def _score() -> None:
     with op.batch_alter_table("score") as batch:
-        batch.add_column(sa.Column("sent_final", sa.Boolean(), nullable=True))
+        for name in ("sent_final", "in_doubt"):
+            batch.add_column(sa.Column(name, sa.Boolean(), nullable=True))
         for name in ("seen_at", "insisted_at"):
             batch.add_column(sa.Column(name, moment, nullable=True))
         for name in ("seen_given", "seen_maximum"):
             batch.add_column(sa.Column(name, number, nullable=True))
         batch.add_column(sa.Column("difference", sa.String(length=32), nullable=True))
     # Only final grades were ever sent until now.
-    op.execute("UPDATE score SET sent_final = (sent_at IS NOT NULL)")
+    op.execute("UPDATE score SET sent_final = (sent_at IS NOT NULL), in_doubt = false")
     # What was given up after 14 days is tried again, as everything that may succeed is from now on.
     op.execute(
         "UPDATE score SET due_at = CURRENT_TIMESTAMP WHERE state = 'held' AND due_at IS NULL"
         " AND outcome IN ('not-gradable', 'locked', 'misconfigured')"
     )
     with op.batch_alter_table("score") as batch:
-        batch.alter_column("sent_final", existing_type=sa.Boolean(), nullable=False)
+        for name in ("sent_final", "in_doubt"):
+            batch.alter_column(name, existing_type=sa.Boolean(), nullable=False)
 
 
 def _delivery() -> None:

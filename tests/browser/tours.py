@@ -129,15 +129,30 @@ def learning(page: Page, school: School, language: str) -> Iterator[str]:
     yield from visited("g1-meals", "chen-xiaoyu", "/credits")
     teacher = ("/class?show=settled", "/course", "/lessons/agree", "/choose", "/choose?q=zzzz")
     yield from visited("g1-meals", TEACHER, *teacher, f"/choose?course={MEALS}", "/credits")
+    yield from _grades(page)
     yield from visited("g7-fraud", TEACHER)
     yield from visited("g1-new", "zhao-nainai", "/class")
-    yield from visited("g1-meals", ADMIN, "/connection", "/overview")
+    yield from visited("g1-meals", ADMIN, "/connection", "/connection/delivery", "/overview")
     page.goto(f"{school.url}/launch/g1-meals?as=wang-laoshi&review=zhao-nainai&target=window&lang={language}")
     pages.arrived(page)
     yield "review"
     for path in ("/", "/lti/launch", "/nothing"):
         page.goto(f"{school.tool.url}{path}")
         yield path
+
+
+def _grades(page: Page) -> Iterator[str]:
+    """The sync page of the class that is open, and what leads on from it."""
+    for path in ("/grades", "/grades?q=zzzz", "/grades?show=sending", "/grades/credits"):
+        pages.visit(page, path)
+        yield path
+    page.locator("main form .btn-primary").click()
+    yield "a column of credits without a target"
+    pages.visit(page, "/grades")
+    page.locator("main details").first.evaluate("details => { details.open = true; }")
+    yield "a column opened"
+    page.locator("main details a[href*='/grades/columns/']").first.click()
+    yield "how a column works"
 
 
 def families(page: Page, school: School, language: str) -> Iterator[str]:

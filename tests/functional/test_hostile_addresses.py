@@ -37,6 +37,7 @@ PUBLIC: dict[str, dict[str, str]] = {
     "health.alive": {},
     "health.ready": {},
     "health.design": {},
+    "metrics.metrics": {},
     "bootstrap.static": {},
     "lti.login": LOGIN,
     "lti.login_checked": {"tab": "1"},

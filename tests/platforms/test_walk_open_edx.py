@@ -81,6 +81,16 @@ def test_a_parent_finishes_a_course_and_the_grade_stands_in_the_gradebook(open_e
         assert "祝贺" in text_of(page)
 
 
+def test_what_the_platform_shows_is_read_back(tool: LiveTool, open_edx: OpenEdx) -> None:
+    before = open_edx.state()["scores"]
+    said = tool.flask("gradebook", "reconcile", "--registration", "unit-1", "--now")
+    assert "done: 1" in said
+    with Browser() as browser:
+        page = launched(browser, open_edx, "chen", "unit-1").page
+        assert "老师已改分" not in text_of(page)
+    assert open_edx.state()["scores"] == before, "it shows what was sent, so nothing was sent again"
+
+
 def test_a_teacher_sees_who_has_what_and_why(open_edx: OpenEdx) -> None:
     with Browser() as browser:
         page = launched(browser, open_edx, "chen", "unit-1").page

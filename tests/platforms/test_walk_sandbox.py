@@ -9,7 +9,7 @@ import pytest
 import requests
 
 from tests.platforms.driver import Browser
-from tests.platforms.live_tool import live_tool
+from tests.platforms.live_tool import LiveTool, live_tool
 from tests.platforms.process import free_port, python, serving
 from tests.platforms.walking import COURSE, eventually, finish_course, post, root_of, text_of
 
@@ -19,8 +19,9 @@ SECONDS = 20
 class School:
     """The running sandbox, connected to the running tool."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, tool: LiveTool) -> None:
         self.url = url
+        self.tool = tool
 
     def state(self) -> dict[str, Any]:
         answer = requests.get(f"{self.url}/state", timeout=SECONDS)
@@ -54,7 +55,7 @@ def school(tmp_path_factory: pytest.TempPathFactory) -> Iterator[School]:
     argv = python("-m", "tests.platforms.sandbox", "--port", str(port), "--tool", tool.url)
     argv += ["--data", str(folder / "sandbox.sqlite3")]
     with serving(argv, f"{url}/state", log=folder / "sandbox.log"):
-        school = School(url)
+        school = School(url, tool)
         state = school.state()
         tool.add_platform(
             *("--kind", "generic", "--url", url, "--issuer", state["issuer"], "--name", "sandbox"),
@@ -144,6 +145,26 @@ def test_a_platform_that_fails_and_rotates_its_keys_gets_the_grade_when_it_is_we
     statuses = school.posts_for("parent-01")
     assert statuses[0] == 500
     assert statuses[-1] < 300
+
+
+def test_a_grade_that_a_teacher_changed_in_the_lms_is_read_back_and_respected(school: School) -> None:
+    with Browser() as browser:
+        finish_course(browser, school.open(browser, "parent-03"))
+    eventually(lambda: school.cell("parent-03"))
+    edit = {"line_item": "g1-reading", "user": "parent-03", "score": "61"}
+    teachers = {"as": "wang-laoshi"}
+    answer = requests.post(
+        f"{school.url}/courses/grade-1/gradebook", data=edit, params=teachers, timeout=SECONDS
+    )
+    assert answer.ok, answer.text
+    school.tool.flask("gradebook", "reconcile", "--all")
+    with Browser() as browser:
+        page = school.open(browser, "wang-laoshi")
+        eventually(lambda: "老师已改分" in text_of(browser.open(page.url)))
+    cell = school.cell("parent-03")
+    assert cell is not None
+    assert (cell["score_given"], cell["overridden"]) == (61, True)
+    assert len(school.posts_for("parent-03")) == 1
 
 
 def test_the_showcase_is_the_course_of_the_link(school: School) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -194,7 +195,8 @@ def test_a_time_without_a_zone_is_our_mistake() -> None:
 def test_moodle_gets_final_scores_only(progress: GradingProgress) -> None:
     wanted = score(grading_progress=progress)
     assert platform_for("moodle").may_send(wanted, None) is (progress is GradingProgress.FULLY_GRADED)
-    assert platform_for("canvas").may_send(wanted, sent())
+    assert platform_for("canvas").may_send(wanted, replace(sent(), final=False))
+    assert platform_for("canvas").may_send(wanted, sent()) is (progress is GradingProgress.FULLY_GRADED)
 
 
 def canvas_body(

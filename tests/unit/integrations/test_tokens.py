@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from email.utils import formatdate
 from typing import Any
 from urllib.parse import parse_qs
 
+import jwt
 import pytest
 import requests
 
@@ -169,7 +171,54 @@ def test_a_platform_that_is_down() -> None:
 @pytest.mark.parametrize("stored", ["", "null", '{"token": "t"}', '{"token": "t", "until": "x"}', b"\x00"])
 def test_a_spoilt_cache_costs_a_request(stored: object) -> None:
     endpoint = Endpoint()
-    source = endpoint.source()
-    source.token(ACCESS, [SCORE])
+    endpoint.source().token(ACCESS, [SCORE])
     endpoint.cache.values = dict.fromkeys(endpoint.cache.values, stored)
-    assert source.token(ACCESS, [SCORE]) == "t2"
+    assert endpoint.source().token(ACCESS, [SCORE]) == "t2"
+
+
+@pytest.mark.parametrize("ahead", [3600, -3600])
+def test_a_platform_with_another_clock_is_asked_again_with_its_own_time(ahead: int) -> None:
+    endpoint = Endpoint()
+    theirs = endpoint.clock() + ahead
+
+    def judge(request: requests.PreparedRequest) -> Reply:
+        assertion = parse_qs(request.body.decode())["client_assertion"][0]  # type: ignore[union-attr]
+        claims = jwt.decode(assertion, options={"verify_signature": False})
+        if claims["iat"] <= theirs <= claims["exp"]:
+            return endpoint.grant(request)
+        return Reply(400, {"error": "Expired token"}, {"Date": formatdate(theirs, usegmt=True)})
+
+    endpoint.answer = judge
+    assert endpoint.source().token(ACCESS, [SCORE]) == "t2"
+
+
+def test_a_platform_that_refuses_its_own_time_is_asked_twice() -> None:
+    endpoint = Endpoint()
+    date = formatdate(endpoint.clock(), usegmt=True)
+    endpoint.answer = lambda _: Reply(400, {"error": "Expired token"}, {"Date": date})
+    with pytest.raises(PlatformRejected) as refusal:
+        endpoint.source().token(ACCESS, [SCORE])
+    assert refusal.value.code == "clock-differs"
+    assert len(endpoint.network.requests) == 2
+
+
+def test_the_shared_cache_is_asked_once_by_each_process() -> None:
+    endpoint = Endpoint()
+    endpoint.source().token(ACCESS, [SCORE])
+    source = endpoint.source()
+    assert source.token(ACCESS, [SCORE]) == "t1"
+    endpoint.cache.values.clear()
+    assert source.token(ACCESS, [SCORE]) == "t1"
+
+
+def test_a_refused_token_does_not_take_another_ones_successor_along() -> None:
+    endpoint = Endpoint()
+    one, other = endpoint.source(), endpoint.source()
+    refused = one.token(ACCESS, [SCORE])
+    assert other.token(ACCESS, [SCORE]) == refused
+    one.forget(ACCESS, [SCORE], refused)
+    assert one.token(ACCESS, [SCORE]) == "t2"
+    other.forget(ACCESS, [SCORE], refused)
+    assert other.token(ACCESS, [SCORE]) == "t2"
+    other.forget(ACCESS, [SCORE], refused)
+    assert len(endpoint.network.requests) == 2
