@@ -14,6 +14,8 @@ from integrations.errors import Exchange, PlatformUnavailable
 
 _LONGEST_WAIT = 86_400.0
 _LEAST_SKEW = 2.0
+# Launches need clocks that differ by minutes at most: what is further off is no clock but a broken header.
+_MOST_SKEW = 86_400.0
 # A reset above this is no number of seconds to wait but a moment.
 _EPOCH_SECONDS = 1_000_000_000
 _NUMBER = re.compile(r"-?[0-9]{1,15}(\.[0-9]{1,9})?")
@@ -39,8 +41,8 @@ class HttpAnswer:
 
     @property
     def exchange(self) -> Exchange:
-        """The whole exchange, for who has to explain it."""
-        return Exchange(*self.request, self.status, self.header("Content-Type"), self.body)
+        """The exchange with the first 64 KB of the body, for who has to explain it."""
+        return Exchange(*self.request, self.status, self.header("Content-Type"), self.body[:65_536])
 
 
 def json_object(answer: HttpAnswer) -> dict[str, Any]:
@@ -74,7 +76,7 @@ def retry_after(answer: HttpAnswer) -> float | None:
 
 def clock_ahead(answer: HttpAnswer, asked_at: float, answered_at: float) -> float | None:
     """By how many seconds the platform's clock is ahead of the one that showed `asked_at` and `answered_at`
-    (since the epoch) around the call; 0.0 for less than two, None if it does not say.
+    (since the epoch) around the call; 0.0 for less than two, None if it does not say, or says more than a day.
 
     `Date` has whole seconds, cut off (RFC 9110, 6.6.1).
     """
@@ -83,6 +85,8 @@ def clock_ahead(answer: HttpAnswer, asked_at: float, answered_at: float) -> floa
         return None
     earliest, latest = date.timestamp() - answered_at, date.timestamp() + 1 - asked_at
     ahead = (earliest + latest) / 2
+    if abs(ahead) > _MOST_SKEW:
+        return None
     return ahead if abs(ahead) >= _LEAST_SKEW else 0.0
 
 

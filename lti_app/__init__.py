@@ -114,7 +114,7 @@ def _engine_options(settings: Settings) -> dict[str, Any]:
     if settings.is_sqlite:
         return {"pool_size": most, "hide_parameters": True, "connect_args": {"timeout": 10}}
     return {
-        "pool_size": 10,
+        "pool_size": max(10, settings.delivery_threads),
         "max_overflow": most,
         "pool_pre_ping": True,
         "pool_recycle": 1800,

@@ -116,6 +116,8 @@ def _broker(value: str) -> None:
 def _long_or_empty(value: str) -> None:
     if 0 < len(value) < 16:
         raise validate.ValidationError("must have at least 16 characters")
+    if not value.isascii():
+        raise validate.ValidationError("must be ASCII: it comes in a header")
 
 
 def _readable_file(value: str) -> None:

@@ -22,7 +22,9 @@ from integrations.content.xlsx import sheet_rows
 _SEPARATORS = ",;\t"
 _LOOK_INTO = 5
 """Lines from the top that show the separator: a title may stand above the header."""
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_FORMULA = tuple("=+-@\t\r\n＝＋－＠")
+# Where the program's own separator is another one than ours, a cell may begin within ours.
+_HIDDEN_FORMULA = re.compile(r"(?<=[;\t\r\n])(?=[=+\-@＝＋－＠])")
 _ROUNDED = re.compile(r"[+-]?\d+(\.\d+)?E\+?\d+", re.IGNORECASE)
 
 
@@ -99,8 +101,7 @@ def write_csv(rows: Iterable[Sequence[str]]) -> bytes:
 
 def write_csv_for_people(rows: Iterable[Sequence[str]]) -> bytes:
     """CSV for a spreadsheet program: with the mark by which it knows UTF-8; no cell is run as a formula."""
-    safe = (["'" + cell if looks_like_formula(cell) else cell for cell in row] for row in rows)
-    return b"\xef\xbb\xbf" + write_csv(safe)
+    return b"\xef\xbb\xbf" + write_csv([_inert(cell) for cell in row] for row in rows)
 
 
 def write_xlsx(sheets: Sequence[Sheet]) -> bytes:
@@ -118,6 +119,11 @@ def write_xlsx(sheets: Sequence[Sheet]) -> bytes:
                 for column, cell in enumerate(row):
                     page.write_string(number, column, cell, head if number == 0 else text)
     return out.getvalue()
+
+
+def _inert(cell: str) -> str:
+    cell = _HIDDEN_FORMULA.sub("'", cell)
+    return "'" + cell if looks_like_formula(cell) else cell
 
 
 def _visible(char: str) -> str:

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit, urlunsplit
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
 
 from integrations.errors import PlatformRejected, PlatformUnavailable
-from integrations.http import HttpAnswer, PlatformHttp, json_list, json_object, retry_after
+from integrations.http import MEGABYTE, HttpAnswer, PlatformHttp, json_list, json_object, retry_after
 from integrations.lti.claim_fields import Identifier, Moment, Text, WebAddress
 from integrations.lti.json_items import json_items
 from integrations.lti.service_calls import ServiceCalls, good, linked
@@ -37,6 +37,8 @@ RESULTS_TYPE = "application/vnd.ims.lis.v2.resultcontainer+json"
 
 T = TypeVar("T")
 _MOST_PAGES = 200
+_MOST_BYTES = 10 * MEGABYTE
+"""Of a list that is kept in memory, all pages together."""
 MOST_RESULT_PAGES = 5_000
 RESULTS_AT_ONCE = 500
 _POINTS = validate.Range(Decimal("-1e9"), Decimal("1e9"))
@@ -197,6 +199,7 @@ class AgsClient:
 
     def _pages(self, access: ServiceAccess, scopes: Collection[str], url: str, accept: str) -> list[Any]:
         entries: list[Any] = []
+        left = _MOST_BYTES
         seen: set[str] = set()
         page: str | None = url
         while page is not None:
@@ -204,6 +207,9 @@ class AgsClient:
                 raise PlatformUnavailable("too-many-pages")
             seen.add(page)
             answer = good(self._call(access, scopes, "GET", page, {"Accept": accept}))
+            left -= len(answer.body)
+            if left < 0:
+                raise PlatformUnavailable("too-large", status=answer.status)
             entries += json_list(answer)
             page = linked(answer, page, "next")
         return entries

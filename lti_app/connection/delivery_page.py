@@ -20,7 +20,8 @@ from lti_app.delivery.models import FailedExchange
 from lti_app.delivery.services import unblock, wake_after_commit
 from lti_app.extensions import cache, db
 from lti_app.gradebook.care import request_reading
-from lti_app.gradebook.models import LineItem, ReadingState
+from lti_app.gradebook.locks import lock_columns
+from lti_app.gradebook.models import LineItem, ReadingState, Score
 from lti_app.gradebook.outcomes import OUTCOMES, Told
 from lti_app.gradebook.queue import Pile, QueueFacts, queue_facts, tallies_since
 from lti_app.gradebook.requeue import can_go_again, requeue
@@ -28,6 +29,8 @@ from lti_app.roster.models import Context
 
 MOST = 20_000
 """Scores that one press makes due."""
+MOST_READINGS = 2_000
+"""Columns that one press has read again."""
 PAUSE_SECONDS = 10
 HOURS = 24
 MOST_COLUMNS = 20
@@ -125,10 +128,16 @@ def send_again(registration_id: int, now: datetime) -> int | None:
     if cache.get(key):
         return None
     cache.set(key, True, timeout=PAUSE_SECONDS)
-    count = requeue(can_go_again(registration_id), now, most=MOST)
+    again = can_go_again(registration_id)
     failed = LineItem.registration_id == registration_id, LineItem.reading == ReadingState.FAILED
-    request_reading(db.session.scalars(select(LineItem.id).where(*failed).limit(MOST)).all(), now)
+    unread = db.session.scalars(select(LineItem.id).where(*failed).limit(MOST_READINGS)).all()
+    # In the order in which workers take them: the slot before columns.
     unblock(registration_id)
+    # All columns before any cell, and in one go: a worker that settles one takes its column first too.
+    held_up = db.session.scalars(select(Score.line_item_id).where(again).distinct()).all()
+    lock_columns({*unread, *held_up}, alone=True)
+    count = requeue(again, now, most=MOST)
+    request_reading(unread, now)
     wake_after_commit()
     return count
 

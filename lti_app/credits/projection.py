@@ -69,9 +69,11 @@ def _project(which: ColumnElement[bool]) -> None:
         if (column.term_id, login) in earned or (column.id, login) in there
     ]
     wanted.sort(key=lambda cell: (cell[0].id, cell[1]))
-    lock_scores([(column.id, login) for column, login, _ in wanted])
+    still_there = lock_scores([(column.id, login) for column, login, _ in wanted])
     for column, login, what in wanted:
-        _show(column, login, what or _Earned(0, there[column.id, login]))
+        # A column that was removed meanwhile must not cost anybody their credits.
+        if column.id in still_there:
+            _show(column, login, what or _Earned(0, there[column.id, login]))
 
 
 def _show(column: LineItem, login: int, what: _Earned) -> None:

@@ -17,6 +17,7 @@ from lti_app.delivery.models import FailedExchange
 from lti_app.extensions import db
 
 SHOWN = 500
+_LOOKED_AT = 16_384
 GONE = "…"
 # All that a request of ours may show. Whoever it is about, and what was said to them, is in other members.
 _PLAIN_MEMBERS = frozenset(
@@ -30,13 +31,14 @@ _PLAIN_MEMBERS = frozenset(
 _PERSONAL_MEMBER = re.compile(
     r"user|name|mail|login|comment|sub$|^sub|token|secret|assertion|person|picture", re.I
 )
+# Bounded on the left of what must follow: else a long run of letters takes time that grows with its square.
 _PERSONAL = re.compile(
     r"""
-    eyJ[\w-]*\.[\w-]+(\.[\w-]*)?                  # JWT
-  | [\w.+%-]+(@|%40)[\w-]+(\.[\w-]+)*             # e-mail
+    eyJ[\w-]{0,400}\.[\w-]+(\.[\w-]*)?            # JWT
+  | [\w.+%-]{1,64}(@|%40)[\w-]+(\.[\w-]+)*        # e-mail
   | \b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b # UUID
   | \bBearer\s+\S+
-  | (?=[\w+/=-]*\d)[\w+/=-]{20,}                  # what looks like a token
+  | (?=[\w+/=-]{0,100}\d)[\w+/=-]{20,}            # what looks like a token
   | \d{6,}
     """,
     re.I | re.X | re.A,
@@ -63,7 +65,7 @@ def note(registration_id: int, call: FailedCall, now: datetime) -> None:
         "method": exchange.method[:8],
         "url": clean_url(exchange.url, call.private),
         "status": exchange.status,
-        "content_type": clean(exchange.content_type, call.private)[:120],
+        "content_type": _storable(clean(exchange.content_type[:SHOWN], call.private))[:120],
         "request": clean_request(exchange.request, call.private),
         "answer": clean_answer(exchange.answer, call.private),
     }
@@ -94,12 +96,12 @@ def clean_request(body: bytes, private: Collection[str] = ()) -> str:
 def clean_answer(body: bytes, private: Collection[str] = ()) -> str:
     """The beginning of what the platform answered, without what says who somebody is, as far as that can be
     recognised."""
-    text = body[:65_536].decode("utf-8", "replace")
+    text = body[:_LOOKED_AT].decode("utf-8", "replace")
     try:
         text = json.dumps(_without_persons(json.loads(text), private), ensure_ascii=False)
     except (ValueError, RecursionError):
         text = clean(text, private)
-    return " ".join(text.replace("\x00", "").split())[:SHOWN]
+    return " ".join(_storable(text).split())[:SHOWN]
 
 
 def clean(text: str, private: Collection[str] = ()) -> str:
@@ -112,6 +114,11 @@ def clean(text: str, private: Collection[str] = ()) -> str:
         part if _MOMENT.fullmatch(part) else _PERSONAL.sub(GONE, part)
         for part in re.split(f"({_MOMENT.pattern})", text)
     )
+
+
+def _storable(text: str) -> str:
+    """Without what a database refuses: a platform's JSON may hold half a pair of surrogates, its headers 0."""
+    return text.encode("utf-8", "replace").decode().replace("\x00", "")
 
 
 def _harmless(value: dict[str, Any], private: Collection[str]) -> dict[str, Any]:

@@ -120,7 +120,8 @@ def record_failure(
     """
     find = select(DeliverySlot.failures).where(DeliverySlot.registration_id == registration_id)
     failures = (db.session.scalar(find.with_for_update()) or 0) + 1
-    if retry_after is None:
+    # "At once" (or a date that is over) from a platform that fails would be asked again and again without a rest.
+    if not retry_after:
         wait = min(FIRST_WAIT * 2.0 ** min(failures - 1, 20) * random.uniform(1, 1.5), LONGEST_WAIT)
     else:
         wait = retry_after * random.uniform(1, 1.1)

@@ -9,13 +9,13 @@ from decimal import ROUND_HALF_UP, Decimal
 from typing import Any, cast
 
 import structlog
-from sqlalchemy import String, Table, bindparam, case, or_, update
+from sqlalchemy import String, Table, bindparam, case, or_, select, update
 
 from integrations.terms import Outcome
 from lti_app.clock import utc_now
 from lti_app.delivery import tallies
 from lti_app.delivery.exchanges import FailedCall, note
-from lti_app.delivery.services import learn_clock, record_failure, record_success, rest
+from lti_app.delivery.services import learn_clock, reading, record_failure, record_success, rest
 from lti_app.delivery.worker import Turn
 from lti_app.extensions import db
 from lti_app.gradebook import doubts
@@ -31,6 +31,7 @@ _SCORE = cast(Table, Score.__table__)
 _WHOLE_COLUMN = [
     outcome for outcome, step in STEPS.items() if step.whole_column and outcome is not Outcome.SWALLOWED
 ]
+_PAUSED = select(LineItem.id).where(LineItem.paused)
 # A column is read back so soon after its first accepted score.
 FIRST_READING = timedelta(minutes=5)
 
@@ -47,10 +48,11 @@ def write_outcomes(turn: Turn, sender: Sender, done: Sequence[Done], *, final: b
         return True
     now = utc_now()
     held = turn.renew(now)
+    passed: set[int] = set()
     if held:
         # Columns before scores, as everybody takes them (`locks`).
         _write_columns(sender, now)
-        _write_first_readings(sender, done, now)
+        passed = _write_first_readings(sender, done, now)
     _lock(done)
     if held:
         _write_scores(done, now)
@@ -60,15 +62,10 @@ def write_outcomes(turn: Turn, sender: Sender, done: Sequence[Done], *, final: b
             _write_rest(turn, sender, now)
         _write_records(turn, done, now)
     else:
-        sent = [one.job.id for one in done if one.answer is not None]
-        db.session.execute(
-            update(Score)
-            .where(Score.id.in_(sent), is_meant(), ~is_overridden())
-            .values(state=ScoreState.WAITING, due_at=now)
-        )
+        _send_again([one.job.id for one in done if one.answer is not None], now)
     db.session.commit()
     if held:
-        _free_columns(done, now)
+        _free_columns(passed, done, now)
     _log(turn, done, held)
     return held
 
@@ -77,11 +74,30 @@ def _lock(done: Sequence[Done]) -> None:
     lock_rows(Score.id.in_([one.job.id for one in done]))
 
 
-def _free_columns(done: Sequence[Done], now: datetime) -> None:
-    """What held a whole column has passed when one of it was sent: nobody in it waits for the rest."""
-    passed = {one.job.column.id for one in done if _is_sent(one) and one.job.outcome in _WHOLE_COLUMN}
-    for column_id in sorted(passed):
-        held = (Score.line_item_id == column_id) & Score.outcome.in_(_WHOLE_COLUMN)
+def _send_again(score_ids: Sequence[int], now: datetime) -> None:
+    """Those of a column that is paused now wait until it goes on."""
+    again = Score.id.in_(score_ids) & is_meant() & ~is_overridden()
+    kept = again & Score.line_item_id.in_(_PAUSED)
+    db.session.execute(update(Score).where(kept).values(state=ScoreState.WAITING, due_at=None, outcome=None))
+    db.session.execute(update(Score).where(again).values(state=ScoreState.WAITING, due_at=now))
+
+
+def _free_columns(passed: set[int], done: Sequence[Done], now: datetime) -> None:
+    """What held a whole column has passed when one of it was sent: nobody in it waits for the rest.
+
+    `passed` are those that accepted something for the first time in this turn.
+    """
+    passed = passed | {
+        one.job.column.id for one in done if _is_sent(one) and one.job.outcome in _WHOLE_COLUMN
+    }
+    if not passed:
+        return
+    freed = Score.outcome.in_(_WHOLE_COLUMN) & Score.line_item_id.not_in(_PAUSED)
+    with reading():
+        there = select(Score.line_item_id).where(Score.line_item_id.in_(passed), freed).distinct()
+        columns = sorted(db.session.scalars(there))
+    for column_id in columns:
+        held = (Score.line_item_id == column_id) & freed
         lock_rows(held)
         db.session.execute(update(Score).where(held).values(state=ScoreState.WAITING, due_at=now))
         db.session.commit()
@@ -117,12 +133,10 @@ def _write_scores(done: Sequence[Done], now: datetime) -> None:
         connection.execute(_SEEN, seen)
 
 
-def _write_first_readings(sender: Sender, done: Sequence[Done], now: datetime) -> None:
+def _write_first_readings(sender: Sender, done: Sequence[Done], now: datetime) -> set[int]:
     """A column that was never read back is read soon after it accepted something: some accept and show
-    nothing."""
+    nothing. Returns the columns that accepted something for the first time in this turn."""
     columns = {one.job.column.id for one in done if _is_sent(one)} - sender.accepting
-    if not columns:
-        return
     soon = now + FIRST_READING
     for column_id in sorted(columns):
         db.session.execute(
@@ -135,6 +149,7 @@ def _write_first_readings(sender: Sender, done: Sequence[Done], now: datetime) -
             .values(due_at=soon)
         )
     sender.accepting |= columns
+    return columns
 
 
 def _write_health(turn: Turn, sender: Sender, done: Sequence[Done], now: datetime) -> None:

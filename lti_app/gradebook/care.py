@@ -11,7 +11,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 
 import structlog
-from sqlalchemy import or_, select, update
+from sqlalchemy import and_, or_, select, update
 
 from integrations.errors import PlatformError, PlatformRejected
 from integrations.platforms.registry import platform_for
@@ -40,7 +40,7 @@ from lti_app.registrations.services import service_access
 ASKED_EVERY = timedelta(minutes=1)
 _FIRST_WAIT, _LONGEST_WAIT = 300.0, 86_400.0
 _WEEKLY = frozenset({"scope-not-granted", "context-closed"})
-_PLATFORM_IS_AWAY = frozenset({"unreachable", "tls-failed", "token-endpoint-busy"})
+_PLATFORM_IS_AWAY = frozenset({"unreachable", "timeout", "tls-failed", "token-endpoint-busy"})
 
 log = structlog.get_logger()
 
@@ -68,14 +68,14 @@ class ColumnCare:
                     break
             except PlatformError as error:
                 db.session.rollback()
-                _note_failure(column_id, error)
+                _note_failure(turn.registration_id, column_id, error)
                 if error.retryable:
                     break
             except Exception as error:
                 # A fault of ours with one column must not keep its school's scores waiting.
                 db.session.rollback()
                 log.error("column not looked after", column=column_id, error=type(error).__name__)
-                _note_failure(column_id, PlatformError("internal-error"))
+                _note_failure(turn.registration_id, column_id, PlatformError("internal-error"))
         return done
 
 
@@ -88,20 +88,19 @@ def request_reading(columns: Collection[int], now: datetime) -> int:
     One that was begun less than a minute ago, waits already or is not in the LMS yet is left as it is.
     """
     began = LineItem.reading_began_at
-    asked = db.session.scalars(
-        update(LineItem)
-        .where(
-            LineItem.id.in_(columns),
-            LineItem.url.is_not(None),
-            LineItem.reading != ReadingState.QUEUED,
-            or_(began.is_(None), began <= now - ASKED_EVERY),
-            or_(LineItem.reading != ReadingState.RUNNING, began <= now - TAKEN_UP_FOR),
-        )
-        .values(reading=ReadingState.QUEUED, reading_error=None, due_at=now, attempts=0)
-        .returning(LineItem.id)
-        .execution_options(synchronize_session=False)
-    ).all()
+    which = and_(
+        LineItem.id.in_(columns),
+        LineItem.url.is_not(None),
+        LineItem.reading != ReadingState.QUEUED,
+        or_(began.is_(None), began <= now - ASKED_EVERY),
+        or_(LineItem.reading != ReadingState.RUNNING, began <= now - TAKEN_UP_FOR),
+    )
+    in_order = select(LineItem.id).where(which).order_by(LineItem.kind, LineItem.id)
+    asked = db.session.scalars(in_order.with_for_update(key_share=True)).all()
     if asked:
+        values = {"reading": ReadingState.QUEUED, "reading_error": None, "due_at": now, "attempts": 0}
+        queued = update(LineItem).where(LineItem.id.in_(asked)).values(values)
+        db.session.execute(queued, execution_options={"synchronize_session": False})
         wake_after_commit()
     return len(asked)
 
@@ -163,12 +162,17 @@ def _begin(turn: Turn, wish: Wish) -> Task | None:
     return task
 
 
-def _note_failure(column_id: int, error: PlatformError) -> None:
+def _note_failure(registration_id: int, column_id: int, error: PlatformError) -> None:
     """Try again later: what needs somebody to change a setting weekly, all else soon and at last daily."""
     now = utc_now()
+    # The slot before the column, as everybody takes them.
+    if error.retryable and (
+        error.retry_after is not None or error.status == 429 or error.code in _PLATFORM_IS_AWAY
+    ):
+        record_failure(registration_id, error.code, now, retry_after=error.retry_after)
     column = locked(column_id)
     if column is None:
-        db.session.rollback()
+        db.session.commit()
         return
     if error.code in _WEEKLY:
         due_at = now + EVERY_QUIET
@@ -178,9 +182,5 @@ def _note_failure(column_id: int, error: PlatformError) -> None:
     column.attempts += 1
     finished(column, error.code[:64], due_at)
     if error.exchange is not None:
-        note(column.registration_id, FailedCall(error.code, error.exchange), now)
-    if error.retryable and (
-        error.retry_after is not None or error.status == 429 or error.code in _PLATFORM_IS_AWAY
-    ):
-        record_failure(column.registration_id, error.code, now, retry_after=error.retry_after)
+        note(registration_id, FailedCall(error.code, error.exchange), now)
     db.session.commit()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import datetime
 
@@ -10,6 +11,7 @@ from flask import current_app
 from flask_babel import force_locale
 from sqlalchemy import select
 
+from integrations.content.spreadsheet import clean
 from integrations.terms import Outcome
 from lti_app.clock import utc_now
 from lti_app.delivery.services import reading
@@ -24,6 +26,8 @@ from lti_app.gradebook.requeue import BATCH, can_go_again, counts, requeue
 from lti_app.launches.current import ENGLISH
 from lti_app.registrations.models import Registration
 from lti_app.registrations.services import find_by_name
+
+_NUMBER = re.compile(r"[0-9]{1,18}", re.ASCII)
 
 group = OperatorGroup("gradebook", help="Scores and their delivery to the LMSs.")
 
@@ -47,7 +51,7 @@ def status() -> None:
     with reading():
         now = utc_now()
         for facts in queue_facts():
-            click.echo(_line(facts, now))
+            click.echo(clean(_line(facts, now)))
 
 
 @group.command("reconcile")
@@ -119,7 +123,7 @@ def explain_command(score: int | None, login: int | None) -> None:
     with reading(), force_locale(ENGLISH):
         lines = scores_of_login(login) if login is not None else _explained(score)
         for what, how in lines:
-            click.echo(f"{what:<13} {how}")
+            click.echo(f"{what:<13} {clean(how)}")
 
 
 def _explained(score: int | None) -> list[Line]:
@@ -135,7 +139,7 @@ def _named(named: str | None) -> int | None:
     if named is None:
         return None
     found = find_by_name(named)
-    if found is None and named.isascii() and named.isdigit():
+    if found is None and _NUMBER.fullmatch(named):
         found = db.session.get(Registration, int(named))
     if found is None:
         raise click.ClickException(f"no platform is called {named!r}; `flask platforms list` shows them")

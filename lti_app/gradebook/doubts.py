@@ -42,7 +42,7 @@ def end_refused(sender: Sender, done: Iterable[Done]) -> None:
 def _changed_nothing(done: Done) -> bool:
     if done.job.in_doubt:
         return False
-    if done.answer is None:
+    if done.answer is None or not done.posted:
         return True
     if done.answer.outcome is Outcome.RETRY:
         # No answer, or one that does not speak of the score: it may have been stored.

@@ -86,7 +86,8 @@ class Job:
 @dataclass(frozen=True, slots=True)
 class Done:
     """What became of a job. No `answer`: there is nothing to send. `timestamp` is the accepted one, `exchange`
-    the one that failed; `seen` and `difference` what the gradebook shows instead of what was sent last."""
+    the one that failed; `seen` and `difference` what the gradebook shows instead of what was sent last. Not
+    `posted`: the score surely was not sent."""
 
     job: Job
     answer: ScoreAnswer | None
@@ -94,6 +95,7 @@ class Done:
     exchange: Exchange | None = None
     seen: Result | None = None
     difference: Difference | None = None
+    posted: bool = True
 
 
 def due_scores(registration_id: int, now: datetime, *, without: Collection[int] = ()) -> list[Job]:

@@ -14,6 +14,7 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, and_, select
 
 from integrations.terms import Outcome
+from lti_app.errors import NotHere
 from lti_app.extensions import db
 from lti_app.gradebook.models import ColumnKind, Keeps, LineItem, Score, ScoreState, Sends
 
@@ -46,7 +47,8 @@ class Wishes:
 def lock_columns(column_ids: Collection[int], *, alone: bool = False) -> dict[int, Wishes]:
     """Keep these columns' wishes as they are until the transaction ends, and return them by column.
 
-    Many may hold them at once. `alone`: wait for those, to change them.
+    Many may hold them at once. `alone`: wait for those, to change them. Columns that were removed meanwhile
+    are left out.
     """
     names = ("keeps", "sends", "paused", "kind", "url", "wants_deletion")
     query = (
@@ -67,11 +69,21 @@ def lock_columns(column_ids: Collection[int], *, alone: bool = False) -> dict[in
     }
 
 
-def lock_scores(cells: Collection[tuple[int, int]]) -> None:
-    """Take the columns and rows of these cells (line item id, login) before several of them are set."""
+def lock_column(column_id: int, *, alone: bool = False) -> Wishes:
+    """The same for one column. Raises NotHere when a worker has removed it meanwhile."""
+    wishes = lock_columns([column_id], alone=alone).get(column_id)
+    if wishes is None:
+        raise NotHere
+    return wishes
+
+
+def lock_scores(cells: Collection[tuple[int, int]]) -> Collection[int]:
+    """Take the columns and rows of these cells (line item id, login) before several of them are set; returns
+    the columns that are still there."""
     columns, logins = {column for column, _ in cells}, {login for _, login in cells}
-    lock_columns(columns)
+    there = lock_columns(columns)
     lock_rows(Score.line_item_id.in_(columns) & Score.lti_user_pk.in_(logins))
+    return there.keys()
 
 
 def lock_rows(which: ColumnElement[bool]) -> None:

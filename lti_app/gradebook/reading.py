@@ -22,6 +22,7 @@ from integrations.platforms.base import Platform
 from integrations.terms import LineItem as PlatformsItem
 from integrations.terms import Outcome, Result, ServiceAccess
 from lti_app.clock import utc_now
+from lti_app.delivery.services import record_success
 from lti_app.delivery.worker import Turn
 from lti_app.extensions import db
 from lti_app.gradebook.compare import Habits
@@ -173,7 +174,7 @@ def _settle(turn: Turn, task: Task, findings: Findings, results: list[Result]) -
 
 def _finish(turn: Turn, task: Task, findings: Findings) -> None:
     now = utc_now()
-    column = _write(turn, task, lambda _: None)
+    column = _write(turn, task, lambda _: record_success(turn.registration_id, now))
     last = db.session.scalar(select(func.max(Score.sent_at)).where(Score.line_item_id == column.id))
     due_at = now + _jittered(EVERY if last is not None and last > now - QUIET else EVERY_QUIET)
     if findings.too_fresh:

@@ -53,11 +53,15 @@ def requeue(which: ColumnElement[bool], now: datetime, *, most: int = BATCH, end
     """Make at most `most` of these scores due now, those with the smallest ids; returns how many.
 
     The rest of their platforms ends (unless `ends_rest` is False: a platform that asked for it is left alone),
-    and columns that were gone are looked for anew: somebody says that what was wrong was put right. In a column that a teacher paused they wait until it goes on. The caller commits
-    (and may call again for the next ones).
+    and columns that were gone are looked for anew: somebody says that what was wrong was put right. In a
+    column that a teacher paused they wait until it goes on. The caller commits (and may call again for the
+    next ones).
     """
     chosen = select(Score.id, Score.registration_id, Score.line_item_id, Score.outcome).where(which)
     rows = db.session.execute(chosen.order_by(Score.id).limit(most)).all()
+    # Slots before columns before cells, as workers take them.
+    for registration_id in sorted({row.registration_id for row in rows}) if ends_rest else ():
+        unblock(registration_id)
     columns = {row.line_item_id for row in rows}
     gone = {row.line_item_id for row in rows if row.outcome is Outcome.COLUMN_GONE}
     wishes = lock_columns(columns, alone=bool(gone))
@@ -68,8 +72,6 @@ def requeue(which: ColumnElement[bool], now: datetime, *, most: int = BATCH, end
     lock_rows(Score.id.in_(ids) & which)
     for start in range(0, len(ids), BATCH):
         _make_due(Score.id.in_(ids[start : start + BATCH]) & which, wishes, now)
-    for registration_id in sorted({row.registration_id for row in rows}) if ends_rest else ():
-        unblock(registration_id)
     wake_after_commit()
     return len(rows)
 

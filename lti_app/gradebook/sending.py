@@ -26,11 +26,16 @@ log = structlog.get_logger()
 # The platform's clock may be ahead of what its answers say: with each refusal of our time we claim a later
 # one (seconds).
 LATER = (0, 2, 30, 300)
+# A pause that an answer asks for, in seconds, whatever it says: a day of it after each accepted score would be
+# one score a day.
+LONGEST_PAUSE = 3600.0
 # A slow platform is not asked again within one lease: a token and a post may take 30 s each.
 TRY_SECONDS = 10.0
 # With these the platform speaks of itself and not of this score: it gets a rest at once.
 _OVERLOADED = frozenset({403, 408, 425, 429, 503})
 MOST_FAILURES = 3
+# So many tries of a score may end with not knowing what the gradebook shows; after them it is sent.
+LOOKS = 3
 TROUBLES = (Outcome.RETRY, Outcome.REAUTHENTICATE)
 _COLUMN_REFUSALS = {
     "not-found": Outcome.COLUMN_GONE,
@@ -123,7 +128,9 @@ class Sender:
     def _post(self, job: Job, url: str) -> Done:
         until = time.monotonic() + TRY_SECONDS
         for later in LATER:
-            now = utc_now() + timedelta(seconds=self.ahead + later)
+            # Too old for a platform that says to be behind us: then that is not the clock it compares with.
+            ahead = max(self.ahead, 0.0) if later else self.ahead
+            now = utc_now() + timedelta(seconds=ahead + later)
             body = self.platform.score_body(job.score, sent=job.sent, now=now)
             asked_at = time.time()
             http_answer = self.ags.post_score(self.access, url, body)
@@ -136,7 +143,7 @@ class Sender:
 
     def _learn(self, answer: HttpAnswer, asked_at: float) -> None:
         """What an answer's headers say of the platform itself."""
-        self.pause = max(self.pause, self.platform.pause_after(answer))
+        self.pause = max(self.pause, min(self.platform.pause_after(answer), LONGEST_PAUSE))
         date = answer.header("Date")
         if date != self._date:  # it has whole seconds: many answers carry the same
             self._date = date
@@ -145,7 +152,8 @@ class Sender:
 
     def _changed_by_teacher(self, job: Job, url: str) -> Done | None:
         """Where nothing but our own care keeps a teacher's grade: whether there is one, before another value
-        of ours replaces it. What cannot be read is no reason not to send."""
+        of ours replaces it. Where that cannot be read, for now, a few tries are waited for; it is no reason
+        never to send."""
         if not self._must_look(job):
             return None
         assert job.sent is not None
@@ -154,8 +162,11 @@ class Sender:
         except PlatformRejected as error:
             self._no_results = error.code in ("scope-not-granted", "token-refused", "forbidden")
             return None
-        except PlatformError:
-            return None
+        except PlatformError as error:
+            if job.attempts >= LOOKS:
+                return None
+            answer = ScoreAnswer(Outcome.RETRY, error.status, error.retry_after, error.code)
+            return Done(job, answer, exchange=error.exchange, posted=False)
         seen = next((one for one in results if one.user_id == job.score.user_id), None)
         if seen is None and not job.was_seen:
             return None  # not shown yet, or never

@@ -16,7 +16,7 @@ from integrations.terms import ActivityProgress, GradingProgress, Outcome
 from lti_app.clock import utc_now
 from lti_app.delivery.services import wake_after_commit
 from lti_app.extensions import db
-from lti_app.gradebook.locks import is_overridden, lock_columns
+from lti_app.gradebook.locks import is_overridden, lock_column
 from lti_app.gradebook.locks import lock_rows as lock_rows
 from lti_app.gradebook.locks import lock_scores as lock_scores
 from lti_app.gradebook.models import ColumnKind, Keeps, LineItem, ReadingState, Score, ScoreState
@@ -107,11 +107,11 @@ def set_score(
     a grade in the LMS, that one stays, and the value is kept for "send mine".
 
     The same value again changes nothing, and `submitted_at` stays the moment at which it was first reached.
-    Raises ValueError for `given` out of range.
+    Raises ValueError for `given` out of range, and NotHere for a column that was removed meanwhile.
     """
     if not 0 <= given <= FULL:
         raise ValueError(f"given must be 0..{FULL}, not {given}")
-    wishes = lock_columns([column.id])[column.id]
+    wishes = lock_column(column.id)
     insert = insert_into(Score).values(
         registration_id=column.registration_id,
         line_item_id=column.id,
@@ -160,7 +160,7 @@ def retry(score: Score, registration: Registration) -> bool:
     """
     if send_mine(score, registration):
         return True
-    wishes = lock_columns([score.line_item_id])[score.line_item_id]
+    wishes = lock_column(score.line_item_id)
     kept_back = score.outcome is None and score.due_at is None
     if score.state in (ScoreState.SENT, ScoreState.DROPPED) or wishes.paused or kept_back:
         return False
@@ -168,7 +168,7 @@ def retry(score: Score, registration: Registration) -> bool:
     due_at: datetime | None = now
     if score.outcome is Outcome.COLUMN_GONE:
         forget_column(score.line_item, registration)
-        due_at = lock_columns([score.line_item_id])[score.line_item_id].due_at(now, released=True)
+        due_at = lock_column(score.line_item_id).due_at(now, released=True)
     again = Score.id == score.id
     if score.outcome is not None and STEPS[score.outcome].whole_column:
         again = (Score.line_item_id == score.line_item_id) & (Score.outcome == score.outcome)
@@ -185,9 +185,10 @@ def send_mine(score: Score, registration: Registration) -> bool:
     `score` comes with its line item. Where the LMS keeps the teacher's grade all the same, the column is read
     a few minutes later, so that the page does not go on saying that ours arrived.
     """
-    wishes = lock_columns([score.line_item_id])[score.line_item_id]
+    # Alone, because the column may be written below (and by `retry`), and nobody does that after taking cells.
+    wishes = lock_column(score.line_item_id, alone=True)
     lock_rows(Score.id == score.id)
-    db.session.refresh(score, ["state", "outcome"])
+    db.session.refresh(score, ["state", "outcome", "due_at"])
     if (score.state, score.outcome) != (ScoreState.HELD, Outcome.OVERRIDDEN):
         return False
     now = utc_now()
@@ -211,7 +212,7 @@ def drop_unsent(column: LineItem) -> None:
 
     A teacher's grade in the LMS stays known as such.
     """
-    lock_columns([column.id])
+    lock_column(column.id, alone=True)  # who calls this changes the column's name and dates after it
     unsent = (
         (Score.line_item_id == column.id)
         & Score.state.in_((ScoreState.WAITING, ScoreState.HELD))
@@ -225,7 +226,7 @@ def drop_unsent(column: LineItem) -> None:
 
 def send_dropped(column: LineItem, logins: Collection[int]) -> None:
     """Undo `drop_unsent` for these logins: what their cells hold is meant for the column again."""
-    due_at = lock_columns([column.id])[column.id].due_at(utc_now())
+    due_at = lock_column(column.id).due_at(utc_now())
     dropped = (
         (Score.line_item_id == column.id)
         & Score.lti_user_pk.in_(logins)
@@ -261,13 +262,14 @@ def _take_over(column: LineItem, url: str) -> None:
     if before == url:
         return
     column.url = url
-    wishes = lock_columns([column.id])[column.id]
+    wishes = lock_column(column.id)
     due_at = wishes.due_at(utc_now(), released=True)
     lock_rows(Score.line_item_id == column.id)
     cells = update(Score).where(Score.line_item_id == column.id)
     if before is None:
         waiting = cells.where(Score.state != ScoreState.SENT, is_meant())
-        db.session.execute(waiting.values(state=ScoreState.WAITING, due_at=due_at, attempts=0))
+        again = {"attempts": 0, "outcome": None, "detail": "", "difference": None}
+        db.session.execute(waiting.values(state=ScoreState.WAITING, due_at=due_at, **again))
     elif urlsplit(before).path != urlsplit(url).path:
         unknown = ("sent_at", "sent_given", "sent_submitted_at", "sent_comment", "insisted_at")
         unseen = ("seen_at", "seen_given", "seen_maximum")

@@ -17,7 +17,9 @@ from sqlalchemy import ColumnElement, Select, and_, func, or_, select, update
 from integrations.terms import GradingProgress, Outcome, Result
 from lti_app.extensions import db
 from lti_app.gradebook.compare import Finding, Habits, Shown, Told, compare
+from lti_app.gradebook.locks import is_overridden
 from lti_app.gradebook.models import Difference, Keeps, LineItem, Score, ScoreState, Sends
+from lti_app.gradebook.services import is_meant
 from lti_app.roster.models import LtiUser, Membership, MembershipStatus
 
 FRESH = timedelta(minutes=10)
@@ -115,13 +117,13 @@ def try_one_swallowed(column: LineItem, at: datetime) -> None:
 
 
 def hold_all(column_id: int, outcome: Outcome) -> None:
-    """Hold every cell of a column, whatever it waits for."""
-    db.session.execute(
-        select(Score.id).where(Score.line_item_id == column_id).order_by(Score.id).with_for_update()
-    )
+    """Hold every cell of a column that was sent or is to be. What a teacher keeps back stays so (nobody
+    released it), and a teacher's own grade stays known: the column may come back with it."""
+    held = and_(Score.line_item_id == column_id, is_meant(), ~is_overridden())
+    db.session.execute(select(Score.id).where(held).order_by(Score.id).with_for_update())
     db.session.execute(
         update(Score)
-        .where(Score.line_item_id == column_id, Score.state != ScoreState.DROPPED)
+        .where(held)
         .values(state=ScoreState.HELD, outcome=outcome, due_at=None, detail="", difference=None)
     )
 
@@ -146,10 +148,10 @@ def _settle_one(findings: Findings, column: LineItem, score: Score, shown: Shown
             score.difference = Difference.CHANGED
     elif finding is Finding.AGREES and score.sent_revision == score.revision:
         _as_sent(column, score, difference, now)
-    elif _is(score, Outcome.COLUMN_GONE) or (finding is Finding.RESCALED and _is_settled(score)):
-        _send_again(column, score, now)
     elif finding is Finding.CHANGED and _is_settled(score):
         _hold(score, Outcome.OVERRIDDEN, Difference.CHANGED)
+    elif _is(score, Outcome.COLUMN_GONE) or (finding is Finding.RESCALED and _is_settled(score)):
+        _send_again(column, score, now)
 
 
 def _settle_missing(findings: Findings, column: LineItem, score: Score, left: bool, now: datetime) -> None:

@@ -58,9 +58,10 @@ def set_policy(column_id: int) -> Any:
         policy = _POLICY.load(request.form.to_dict())
     except ValidationError:
         return _column_page(chosen, problem=True), 422
+    saved = gettext("已保存“%(label)s”的设置。", label=chosen.label)
     wishes.set_policy(chosen, keeps=policy["keeps"], sends=policy["sends"], paused=policy["paused"] == "1")
     db.session.commit()
-    flash(gettext("已保存“%(label)s”的设置。", label=chosen.label), "done")
+    flash(saved, "done")
     return back("columns")
 
 
@@ -162,7 +163,7 @@ def _read(columns: list[LineItem]) -> tuple[str, str]:
 
 
 def _release(columns: list[LineItem]) -> tuple[str, str]:
-    count = sum(wishes.release(column) for column in columns)
+    count = wishes.release(*columns)
     if not count:
         return gettext("没有等着公布的成绩。"), "info"
     return gettext("已公布 %(count)s 个成绩，正在写入成绩册。", count=count), "done"

@@ -16,8 +16,9 @@ from sqlalchemy import ColumnElement, and_, or_, select, update
 from integrations.lti.ags import SCOPE_LINE_ITEM
 from lti_app.clock import utc_now
 from lti_app.delivery.services import wake_after_commit
+from lti_app.errors import NotHere
 from lti_app.extensions import db
-from lti_app.gradebook.locks import Wishes, is_overridden, lock_columns, lock_rows
+from lti_app.gradebook.locks import is_overridden, lock_column, lock_columns, lock_rows
 from lti_app.gradebook.models import ColumnKind, Keeps, LineItem, Score, ScoreState, Sends
 from lti_app.gradebook.services import anew, insert_into
 from lti_app.gradebook.services import send_mine as send_mine
@@ -60,7 +61,7 @@ def set_policy(column: LineItem, *, keeps: Keeps, sends: Sends, paused: bool) ->
     projector = PROJECTORS.get(column.kind)
     if projector is not None:
         projector.lock(column)
-    before = lock_columns([column.id], alone=True)[column.id]
+    before = lock_column(column.id, alone=True)
     _write(column, keeps=keeps, sends=sends, paused=paused)
     if (paused and not before.paused) or (sends is Sends.ON_RELEASE and before.sends is Sends.AT_ONCE):
         _keep_back(column)
@@ -70,16 +71,19 @@ def set_policy(column: LineItem, *, keeps: Keeps, sends: Sends, paused: bool) ->
         projector.project(column)
 
 
-def release(column: LineItem) -> int:
+def release(*columns: LineItem) -> int:
     """Send everything that is kept back until a release; later results are kept back again. Returns how many.
 
     Of a paused column nothing is released.
     """
-    wishes = lock_columns([column.id], alone=True)[column.id]
-    if wishes.paused:
-        return 0
-    _write(column, released_at=utc_now())
-    return _send(column.id, wishes)
+    open_ids = {
+        column_id
+        for column_id, wishes in lock_columns([c.id for c in columns], alone=True).items()
+        if not wishes.paused
+    }
+    now = utc_now()
+    db.session.execute(update(LineItem).where(LineItem.id.in_(open_ids)).values(released_at=now))
+    return _send(open_ids)
 
 
 def send_now(columns: Collection[LineItem]) -> int:
@@ -108,8 +112,8 @@ def send_kept_back(column_id: int) -> int:
 
     For who has made a column of credits in the LMS: call it after writing the address.
     """
-    wishes = lock_columns([column_id])[column_id]
-    return 0 if wishes.sends is Sends.ON_RELEASE else _send(column_id, wishes)
+    wishes = lock_column(column_id)
+    return 0 if wishes.sends is Sends.ON_RELEASE else _send({column_id})
 
 
 def add_credits_column(
@@ -118,7 +122,8 @@ def add_credits_column(
     """A column that shows what each learner of the class earned in the term, as a part of `target_hundredths`
     (hundredths of a credit, above zero). It is made in the LMS soon after.
 
-    Asked for again, it gets the new target, and one that was about to be removed stays. Raises NoGradebook.
+    Asked for again, it gets the new target, and one that was about to be removed stays. Raises NoGradebook,
+    and NotHere when one was removed at this very moment.
     """
     if target_hundredths <= 0:
         raise ValueError("a target must be above zero")
@@ -140,10 +145,12 @@ def add_credits_column(
         )
         .on_conflict_do_nothing(index_elements=list(own))
     )
-    column = db.session.scalars(find).one()
+    column = db.session.scalar(find)
+    if column is None:
+        raise NotHere
     projector = PROJECTORS[ColumnKind.CREDITS]
     projector.lock(column)
-    before = lock_columns([column.id], alone=True)[column.id]
+    before = lock_column(column.id, alone=True)
     # Its maximum in the LMS is the target.
     edit = {"target": target_hundredths, "wants_edit": not before.is_unmade}
     _write(column, **edit, wants_deletion=False, due_at=utc_now(), attempts=0)
@@ -164,7 +171,9 @@ def remove_column(column: LineItem) -> None:
 
     Raises ValueError for a column that a teacher made: that one is the teacher's to remove.
     """
-    wishes = lock_columns([column.id], alone=True)[column.id]
+    wishes = lock_column(column.id, alone=True)
+    # A worker may have made it since the page was asked for.
+    db.session.refresh(column, ["made_by_us"])
     if not column.made_by_us and not wishes.is_unmade:
         raise ValueError("the column was not made by us")
     _write(column, wants_deletion=True, due_at=utc_now(), attempts=0)
@@ -209,19 +218,19 @@ def _keep_back(column: LineItem) -> None:
     _changed(going, {**anew(), "state": ScoreState.WAITING, "due_at": None})
 
 
-def _send(column_id: int, wishes: Wishes) -> int:
-    """Make due what is kept back, as far as a release allows it."""
-    due_at = wishes.due_at(utc_now(), released=True)
-    if due_at is None:
-        return 0
+def _send(column_ids: Collection[int]) -> int:
+    """Make due what is kept back in these columns, as far as a release allows it."""
+    now = utc_now()
+    wishes = lock_columns(column_ids)
+    going = [column_id for column_id, one in wishes.items() if one.due_at(now, released=True)]
     kept_back = and_(
-        Score.line_item_id == column_id,
+        Score.line_item_id.in_(going),
         Score.state == ScoreState.WAITING,
         Score.due_at.is_(None),
         Score.outcome.is_(None),
     )
     lock_rows(kept_back)
-    return _changed(kept_back, {"due_at": due_at})
+    return _changed(kept_back, {"due_at": now})
 
 
 def _changed(which: ColumnElement[bool], values: dict[str, object]) -> int:

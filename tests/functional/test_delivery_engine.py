@@ -498,6 +498,38 @@ def test_a_reading_that_fails_stops_nothing(graded: tuple[Desk, School, int, int
     assert school.grades[school.column_url("c1"), "u1"] == 90
 
 
+def test_a_teachers_grade_is_looked_for_again_after_a_broken_answer(
+    clock: Traveller, graded: tuple[Desk, School, int, int]
+) -> None:
+    desk, school, column, score = graded
+    school.grades[school.column_url("c1"), "u1"] = 77
+    school.faults = [answer(500)]
+    desk.want(column, given=90_00)
+    desk.drain()
+    assert (desk.score(score).outcome, len(school.posts)) == (Outcome.RETRY, 1)
+    clock.shift(3600)
+    desk.drain()
+    assert (desk.score(score).outcome, school.grades[school.column_url("c1"), "u1"]) == (
+        Outcome.OVERRIDDEN,
+        77,
+    )
+
+
+def test_a_platform_that_never_shows_results_gets_the_grade_all_the_same(
+    clock: Traveller, graded: tuple[Desk, School, int, int]
+) -> None:
+    desk, school, column, _ = graded
+    desk.want(column, given=90_00)
+    for _ in range(3):
+        school.faults = [answer(500)]
+        desk.drain()
+        assert len(school.posts) == 1
+        clock.shift(7200)
+    school.faults = [answer(500)]
+    desk.drain()
+    assert school.grades[school.column_url("c1"), "u1"] == 90
+
+
 def test_nothing_less_follows_a_final_grade(graded: tuple[Desk, School, int, int]) -> None:
     desk, school, column, score = graded
     desk.want(column, given=60_00, grading=GradingProgress.PENDING)

@@ -1,8 +1,9 @@
-"""`make bench`: how fast launches, score delivery, searches and rosters are, against plainer things on the same machine.
+"""`make bench`: how fast launches, score delivery, searches, rosters and a term's end are, against plainer things on
+the same machine.
 
-    python -m tests.load.bench [--quick] [--json FILE]
+    python -m tests.load.bench [--quick] [--term-end] [--json FILE]
 
-With TEST_POSTGRES_URL set it also measures on PostgreSQL, in a database that it makes and drops. Everything
+With TEST_POSTGRES_URL set it also measures on PostgreSQL, in databases that it makes and drops. Everything
 runs on 127.0.0.1 in a temporary folder and is gone afterwards. How to read the numbers: README.md beside this.
 """
 
@@ -25,11 +26,13 @@ from statistics import median
 from typing import Any
 
 from tests.databases import new_database
-from tests.load import deliveries, roster, rounds, search, targets
+from tests.load import coalescing, deliveries, readback, roster, rounds, search, targets, term_end
 from tests.load.client import IN_FLIGHT
 from tests.load.messages import USERS
 
 GOALS = {"launch": 1.0, "delivery": 0.6}
+CHANGES = 100
+"""Of one score while its platform is away."""
 
 
 def main() -> None:
@@ -38,9 +41,12 @@ def main() -> None:
     )
     parser.add_argument("--quick", action="store_true", help="under a minute, less certain")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the numbers here")
+    parser.add_argument(
+        "--term-end", action="store_true", help="the term's end with all its scores: 15 minutes more"
+    )
     chosen = parser.parse_args()
     try:
-        report = run(quick=chosen.quick)
+        report = run(quick=chosen.quick, whole_term_end=chosen.term_end)
     except (rounds.MeasurementFailed, RuntimeError) as error:
         sys.exit(f"no result: {error}")
     print(table(report))
@@ -48,12 +54,15 @@ def main() -> None:
         chosen.json.write_text(json.dumps(report, indent=2) + "\n")
 
 
-def run(*, quick: bool) -> dict[str, Any]:
+def run(*, quick: bool, whole_term_end: bool = False) -> dict[str, Any]:
     """All measurements as one report."""
     how_often, seconds = (3, 1.0) if quick else (5, 3.0)
     turns, scores = (2, 500) if quick else (3, 2000)
     courses, pages = (5_000, 10) if quick else (20_000, 40)
     members = 1_000 if quick else 10_000
+    district = term_end.Size(6, 100) if quick else term_end.Size(40, 750)
+    if whole_term_end:
+        district = term_end.Size(40, 3000)
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="gongyu-bench-")))
         lms = stack.enter_context(targets.platform(folder))
@@ -66,6 +75,9 @@ def run(*, quick: bool) -> dict[str, Any]:
         delivered = deliveries.measure(lms, instances, turns, scores)
         searched = search.measure(folder, courses, pages)
         read = roster.measure(lms, instances, members, turns)
+        coalesced = coalescing.measure(lms, instances, CHANGES)
+        read_back = readback.measure(lms, instances, members)
+        ended = _term_end(lms, district)
     return {
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": {"cores": os.cpu_count(), "python": machine.python_version()},
@@ -86,6 +98,9 @@ def run(*, quick: bool) -> dict[str, Any]:
         "delivery": _delivery_report(delivered),
         "search": searched,
         "roster": read,
+        "coalescing": coalesced,
+        "read_back": read_back,
+        "term_end": ended,
     }
 
 
@@ -96,6 +111,15 @@ def _instances(stack: contextlib.ExitStack, lms: targets.Platform) -> list[targe
         databases[targets.POSTGRES] = stack.enter_context(new_database(server))
     with ThreadPoolExecutor() as pool:
         return list(pool.map(targets.make_instance, databases, databases.values(), repeat(lms)))
+
+
+def _term_end(lms: targets.Platform, size: term_end.Size) -> dict[str, Any] | None:
+    """On PostgreSQL only: a district does not run on SQLite."""
+    server = os.environ.get("TEST_POSTGRES_URL")
+    if not server:
+        return None
+    with new_database(server) as database:
+        return term_end.measure(lms, database, size)
 
 
 def _tools(
@@ -161,6 +185,9 @@ def table(report: Mapping[str, Any]) -> str:
     lines += [_delivery_line(name, row) for name, row in report["delivery"].items()]
     lines += ["", *search.table(report["search"], how["courses"], how["pages"])]
     lines += ["", *roster.table(report["roster"], how["members"])]
+    lines += ["", *readback.table(report["read_back"], how["members"])]
+    if report["term_end"]:
+        lines += ["", *term_end.table(report["term_end"])]
     if not how["postgresql"]:
         lines += ["", "PostgreSQL was not measured: TEST_POSTGRES_URL is not set."]
     return "\n".join([*lines, "", *_verdicts(report)])
@@ -203,7 +230,9 @@ def _verdicts(report: Mapping[str, Any]) -> list[str]:
         lines.append(
             _verdict(f"{name}: delivery, x bare loop", delivery["of_bare"]["median"], GOALS["delivery"])
         )
-    return [*lines, *search.verdicts(report["search"]), *roster.verdicts(report["roster"])]
+    lines += [*search.verdicts(report["search"]), *roster.verdicts(report["roster"])]
+    lines += [*coalescing.verdicts(report["coalescing"]), *readback.verdicts(report["read_back"])]
+    return lines + (term_end.verdicts(report["term_end"]) if report["term_end"] else [])
 
 
 def _verdict(what: str, value: float, goal: float) -> str:

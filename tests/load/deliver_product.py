@@ -36,7 +36,8 @@ def deliver_all(task: Task) -> None:
 def make_due(task: Task) -> None:
     registration = db.session.scalars(select(Registration)).one()
     link = db.session.scalar(select(ResourceLink).where(ResourceLink.resource_link_id == LINK))
-    link = link or _make_people(task, registration)
+    link = link or _make_link(task, registration)
+    _make_people(task, registration)
     column = column_for(link, registration=registration, resource_id="course:load", label="Load")
     assert column is not None
     subjects = [subject(number) for number in range(task.scores)]
@@ -52,8 +53,8 @@ def make_due(task: Task) -> None:
     db.session.commit()
 
 
-def _make_people(task: Task, registration: Registration) -> ResourceLink:
-    """A class with a link that has a column, and everybody who gets a score."""
+def _make_link(task: Task, registration: Registration) -> ResourceLink:
+    """A class with a link that has a column."""
     context = Context(
         registration_id=registration.id,
         deployment_pk=db.session.scalars(select(Deployment.id)).one(),
@@ -68,10 +69,18 @@ def _make_people(task: Task, registration: Registration) -> ResourceLink:
         line_item_url=task.line_item_url,
         ags_scopes=AGS_SCOPES,
     )
-    people = [LtiUser(registration_id=registration.id, sub=subject(n)) for n in range(task.scores)]
-    db.session.add_all([link, *people])
+    db.session.add(link)
     db.session.flush()
     return link
+
+
+def _make_people(task: Task, registration: Registration) -> None:
+    """Everybody who gets a score and is not there yet."""
+    there = set(db.session.scalars(select(LtiUser.sub).where(LtiUser.registration_id == registration.id)))
+    wanted = [subject(number) for number in range(task.scores)]
+    new = [LtiUser(registration_id=registration.id, sub=sub) for sub in wanted if sub not in there]
+    db.session.add_all(new)
+    db.session.flush()
 
 
 if __name__ == "__main__":

@@ -1,10 +1,11 @@
-"""The platform's services for load tests: key set, tokens, scores, rosters; as lean as Python allows.
+"""The platform's services for load tests: key set, tokens, scores, results, rosters; as lean as Python allows.
 
     python -m tests.load.platform --port PORT --tls-port PORT --folder FOLDER
 
 The same over http and over https; FOLDER holds jwks.json and server.pem (see `keys`).
 
-`GET /state` tells how often each service was asked and how many different people have a score.
+`GET /state` tells how often each service was asked and how many different people have a score; `GET /shown/<sub>`
+which one. `POST /down` makes it refuse scores (503) until `POST /up`.
 """
 
 from __future__ import annotations
@@ -14,24 +15,38 @@ import asyncio
 import json
 import ssl
 import uuid
+from http import HTTPStatus
 from pathlib import Path
+from typing import Any, Protocol
 
-from tests.load import members
+from tests.load import gradebooks, members
+
+
+class Answers(Protocol):
+    """What stands behind a connection."""
+
+    def answer(self, method: str, path: str, query: str, body: bytes) -> tuple[int, bytes, str]:
+        """The status, the body and the Link header."""
 
 
 class Services:
     """What the platform answers and remembers."""
 
-    def __init__(self, jwks: bytes) -> None:
+    def __init__(self, origin: str, jwks: bytes) -> None:
+        self.origin = origin
         self.jwks = jwks
-        self.asked = {"jwks": 0, "token": 0, "scores": 0, "members": 0}
-        self.graded: set[str] = set()
+        self.asked = {"jwks": 0, "token": 0, "scores": 0, "members": 0, "results": 0, "refused": 0}
+        self.graded: dict[str, float] = {}
+        self.is_down = False
 
     def answer(self, method: str, path: str, query: str, body: bytes) -> tuple[int, bytes, str]:
         """The status, the body and the Link header."""
         if path.startswith("/nrps/") and method == "GET":
             self.asked["members"] += 1
             return 200, *members.page(path, query)
+        if path.startswith("/gradebook/") and method == "GET":
+            self.asked["results"] += path.endswith("/results")
+            return 200, *gradebooks.answer(path, query, self.origin)
         return *self._answer(method, path, body), ""
 
     def _answer(self, method: str, path: str, body: bytes) -> tuple[int, bytes]:
@@ -39,22 +54,33 @@ class Services:
             self.asked["jwks"] += 1
             return 200, self.jwks
         if path.endswith("/scores") and method == "POST":
-            self.asked["scores"] += 1
-            self.graded.add(json.loads(body)["userId"])
-            return 200, b""
+            return self._store(json.loads(body))
         if path == "/token" and method == "POST":
             self.asked["token"] += 1
             granted = {"access_token": uuid.uuid4().hex, "token_type": "Bearer", "expires_in": 3600}
             return 200, json.dumps(granted).encode()
         if path == "/state":
             return 200, json.dumps({**self.asked, "graded": len(self.graded)}).encode()
+        if path in ("/down", "/up") and method == "POST":
+            self.is_down = path == "/down"
+            return 200, b"{}"
+        if path.startswith("/shown/"):
+            return 200, json.dumps(self.graded.get(path.removeprefix("/shown/"))).encode()
         return 404, b"{}"
+
+    def _store(self, score: dict[str, Any]) -> tuple[int, bytes]:
+        if self.is_down:
+            self.asked["refused"] += 1
+            return 503, b""
+        self.asked["scores"] += 1
+        self.graded[score["userId"]] = score["scoreGiven"]
+        return 200, b""
 
 
 class Connection(asyncio.Protocol):
     """One keep-alive connection: requests are answered in their order as soon as they are complete."""
 
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: Answers) -> None:
         self.services = services
         self.buffer = b""
 
@@ -75,8 +101,7 @@ class Connection(asyncio.Protocol):
             self._send(*self.services.answer(method, path, query, body))
 
     def _send(self, status: int, body: bytes, link: str) -> None:
-        reason = "OK" if status == 200 else "Not Found"
-        head = f"HTTP/1.1 {status} {reason}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
+        head = f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
         if link:
             head += f"\r\nLink: {link}"
         self.transport.write(head.encode() + b"\r\n\r\n" + body)
@@ -92,7 +117,7 @@ def _content_length(head: list[str]) -> int:
 
 async def serve(port: int, tls_port: int, folder: Path) -> None:
     """Answer until the process is ended."""
-    services = Services((folder / "jwks.json").read_bytes())
+    services = Services(f"http://127.0.0.1:{port}", (folder / "jwks.json").read_bytes())
     tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     tls.load_cert_chain(folder / "server.pem")
     loop = asyncio.get_running_loop()

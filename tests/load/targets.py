@@ -28,7 +28,7 @@ PYLTI_TLS = "pylti-https"
 SQLITE = "product-sqlite"
 POSTGRES = "product-postgresql"
 PRODUCTS = (SQLITE, POSTGRES)
-_BIN = Path(sys.executable).parent
+BIN = Path(sys.executable).parent
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +125,7 @@ def make_instance(name: str, database_url: str, lms: Platform) -> Instance:
 def flask(instance: Instance, *arguments: str) -> None:
     """Run a `flask` command of the product. Raises RuntimeError with what it said when it fails."""
     done = subprocess.run(
-        [_BIN / "flask", "--app", "wsgi", *arguments],
+        [BIN / "flask", "--app", "wsgi", *arguments],
         cwd=ROOT,
         env={**os.environ, **instance.environment},
         capture_output=True,
@@ -153,7 +153,7 @@ def _settings(folder: Path, port: int, database_url: str) -> dict[str, str]:
 @contextlib.contextmanager
 def _gunicorn(name: str, app: str, port: int, logs: Path, environment: dict[str, str]) -> Iterator[Running]:
     command = [
-        *(str(_BIN / "gunicorn"), "--bind", f"127.0.0.1:{port}", "--worker-class", "gthread"),
+        *(str(BIN / "gunicorn"), "--bind", f"127.0.0.1:{port}", "--worker-class", "gthread"),
         *("--workers", str(WORKERS), "--threads", str(THREADS)),
         *("--log-level", "warning", "--no-control-socket", app),
     ]

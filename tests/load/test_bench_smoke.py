@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.load import deliveries, roster, search, targets
+from tests.databases import new_database, service
+from tests.load import coalescing, deliveries, readback, roster, search, targets, term_end
 from tests.load.client import Tool
 from tests.load.messages import Parent, load_key
 from tests.load.rounds import platform_state
@@ -83,3 +84,28 @@ def test_rosters_are_read_to_the_end_by_both(lms: Platform, instance: Instance) 
     assert {tuple(readers) for readers in measured.values()} == {(roster.BARE, targets.SQLITE)}
     assert set(measured["paged"][targets.SQLITE]) == {"first", "again"}
     assert len(roster.table(measured, 120)) == 2 + 2 * 3
+
+
+def test_changes_during_an_outage_are_one_call_afterwards(lms: Platform, instance: Instance) -> None:
+    measured = coalescing.measure(lms, [instance], changes=5)
+    assert measured[targets.SQLITE]["posts"] == 1
+    assert measured[targets.SQLITE]["refused"] > 0
+    assert coalescing.verdicts(measured)[0].endswith("reached")
+
+
+def test_columns_are_read_back_with_one_request_for_a_page(lms: Platform, instance: Instance) -> None:
+    measured = readback.measure(lms, [instance], results=200)
+    assert [measured[way][targets.SQLITE]["requests"] for way in ("paged", "whole")] == [2, 1]
+    assert len(readback.table(measured, 200)) == 2 + 2 * 2
+
+
+@pytest.mark.postgres
+def test_a_terms_end_is_measured_with_and_without_trouble(lms: Platform) -> None:
+    size, way = term_end.Size(schools=4, scores=12), list(term_end.ways())[-1]
+    with new_database(service("PostgreSQL", "TEST_POSTGRES_URL")) as database:
+        report = term_end.measure(lms, database, size, [way])
+    well, troubled = report[way]["well"], report[way]["troubled"]
+    assert (len(well["per_school"]), len(troubled["per_school"])) == (4, 2)
+    assert troubled["in_trouble"]["dead (3)"] == 0
+    assert len(term_end.table(report)) == 3 + 2
+    assert len(term_end.verdicts(report)) == 4
