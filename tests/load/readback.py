@@ -24,8 +24,19 @@ def measure(lms: Platform, instances: Sequence[Instance], results: int) -> dict[
 
 def _one(lms: Platform, instance: Instance, way: str, results: int) -> dict[str, Any]:
     before = platform_state(lms)["results"]
+    _run("make", lms, instance, way, results)
+    laps: dict[str, Any] = json.loads(_run("read", lms, instance, way, results).splitlines()[-1])
+    asked = platform_state(lms)["results"] - before - 1  # one for the column that warms
+    if asked != 2 * pages(way, results):
+        raise MeasurementFailed(f"{results} results, {way}, read twice with {asked} requests")
+    if any(lap["changed"] != results // CHANGED_EACH for lap in laps.values()):
+        raise MeasurementFailed(f"of {results} results one in {CHANGED_EACH} was changed: {laps}")
+    return laps | {"requests": asked // 2}
+
+
+def _run(task: str, lms: Platform, instance: Instance, way: str, results: int) -> str:
     done = subprocess.run(
-        python("-m", "tests.load.readback_product", "--way", way, "--name", f"read-{way}")
+        python("-m", "tests.load.readback_product", task, "--way", way, "--name", f"read-{way}")
         + ["--results", str(results), "--platform", lms.url],
         cwd=ROOT,
         env={**os.environ, **instance.environment, "GONGYU_WORKER": "none"},
@@ -34,14 +45,8 @@ def _one(lms: Platform, instance: Instance, way: str, results: int) -> dict[str,
         timeout=300,
     )
     if done.returncode:
-        raise MeasurementFailed(f"readback_product failed\n{done.stderr[-2000:]}")
-    laps: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    asked = platform_state(lms)["results"] - before - 1  # one for the column that warms
-    if asked != 2 * pages(way, results):
-        raise MeasurementFailed(f"{results} results, {way}, read twice with {asked} requests")
-    if any(lap["changed"] != results // CHANGED_EACH for lap in laps.values()):
-        raise MeasurementFailed(f"of {results} results one in {CHANGED_EACH} was changed: {laps}")
-    return laps | {"requests": asked // 2}
+        raise MeasurementFailed(f"readback_product {task} failed\n{done.stderr[-2000:]}")
+    return done.stdout
 
 
 def table(report: Mapping[str, Any], results: int) -> list[str]:

@@ -1,7 +1,7 @@
 """A column read back by one worker, as the embedded worker's threads do it: first with grades that teachers changed,
 then once more with nothing new.
 
-    python -m tests.load.readback_product --way WAY --name NAME --results N --platform URL
+    python -m tests.load.readback_product make|read --way WAY --name NAME --results N --platform URL
 
 The product's settings are in the environment. Prints laps as `roster_tasks` does, with how many scores were found changed.
 """
@@ -35,9 +35,23 @@ WARM = 60
 
 def read_all(way: str, name: str, results: int, platform: str) -> None:
     app = create_app()
-    _read(app, _make_column(app, platform, way, f"{name}-warm", WARM))
-    column_id = _make_column(app, platform, way, name, results)
+    warm, column_id = _columns(app, name)
+    _read(app, warm)
     print_laps(first=_lap(app, column_id, results), again=_lap(app, column_id, results))
+
+
+def make_all(way: str, name: str, results: int, platform: str) -> None:
+    """In a process of its own: what making them takes of memory must not hide what reading takes."""
+    app = create_app()
+    _make_column(app, platform, way, f"{name}-warm", WARM)
+    _make_column(app, platform, way, name, results)
+
+
+def _columns(app: Flask, name: str) -> tuple[int, int]:
+    """The keys of the column that warms and of the one that counts."""
+    with app.app_context():
+        keys = dict(db.session.execute(select(LineItem.label, LineItem.id)).all())
+        return keys[f"{name}-warm"], keys[name]
 
 
 def _lap(app: Flask, column_id: int, results: int) -> dict[str, float]:
@@ -46,8 +60,8 @@ def _lap(app: Flask, column_id: int, results: int) -> dict[str, float]:
     return watch.lap(results) | {"changed": changed}
 
 
-def _make_column(app: Flask, platform: str, way: str, name: str, results: int) -> int:
-    """A column whose scores were all sent an hour ago; returns its key."""
+def _make_column(app: Flask, platform: str, way: str, name: str, results: int) -> None:
+    """A column whose scores were all sent an hour ago."""
     with app.app_context():
         registration = db.session.scalars(select(Registration)).one()
         context = Context(
@@ -77,7 +91,6 @@ def _make_column(app: Flask, platform: str, way: str, name: str, results: int) -
         db.session.flush()
         db.session.execute(insert(Score), _sent(column, users))
         db.session.commit()
-        return column.id
 
 
 def _sent(column: LineItem, users: Sequence[int]) -> list[dict[str, Any]]:
@@ -120,8 +133,10 @@ def _read(app: Flask, column_id: int) -> int:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
+    parser.add_argument("task", choices=["make", "read"])
     for argument in ("--way", "--name", "--platform"):
         parser.add_argument(argument, required=True)
     parser.add_argument("--results", type=int, required=True)
     chosen = parser.parse_args()
-    read_all(chosen.way, chosen.name, chosen.results, chosen.platform)
+    task = make_all if chosen.task == "make" else read_all
+    task(chosen.way, chosen.name, chosen.results, chosen.platform)

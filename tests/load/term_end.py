@@ -11,11 +11,10 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shutil
 import subprocess
 import time
 import urllib.request
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ import psycopg
 from sqlalchemy.engine import make_url
 
 from tests.load import targets
+from tests.load.deliverers import CELERY, EMBEDDED, Deliverers, ways
 from tests.load.district import host
 from tests.load.processes import cpu_seconds, family, memory_mb
 from tests.load.rounds import MeasurementFailed
@@ -34,7 +34,6 @@ LATENCY = 0.1
 PARALLEL = 2
 WARM = 2
 """Scores of every school before the clock starts: tokens, connections and code are ready then."""
-EMBEDDED, CELERY = "embedded", "celery"
 GOALS = {"ratio": 1.25, "others": 1.1, "cpu": 1.5, "growth": 1.1}
 
 
@@ -95,9 +94,6 @@ class TermEnd:
     """Scores that the schools in trouble had stored by then."""
 
 
-Product = Callable[[Instance, Platform], "contextlib.AbstractContextManager[list[int]]"]
-
-
 def measure(
     lms: Platform, database_url: str, size: Size, names: Collection[str] = (EMBEDDED, CELERY)
 ) -> dict[str, Any]:
@@ -122,14 +118,6 @@ def measure(
                 "growth": well.end_mb / well.quarter_mb,
             }
     return report
-
-
-def ways() -> dict[str, Product]:
-    """How the product can be run here: Celery needs a Redis server on this machine."""
-    found: dict[str, Product] = {EMBEDDED: embedded}
-    if shutil.which("redis-server"):
-        found[CELERY] = celery
-    return found
 
 
 @contextlib.contextmanager
@@ -168,7 +156,7 @@ def bare(district: District) -> dict[str, float]:
 
 
 def one_end(
-    lms: Platform, instance: Instance, district: District, start: Product, modes: Mapping[int, str]
+    lms: Platform, instance: Instance, district: District, start: Deliverers, modes: Mapping[int, str]
 ) -> TermEnd:
     """One term's end, with the schools in `modes` in trouble from its beginning."""
     healthy = [number for number in range(district.size.schools) if number not in modes]
@@ -199,70 +187,6 @@ def one_end(
         per_school=per_school,
         in_trouble={f"{mode} ({number})": ledgers[number]["stored"] for number, mode in modes.items()},
     )
-
-
-@contextlib.contextmanager
-def embedded(instance: Instance, lms: Platform) -> Iterator[list[int]]:
-    """gunicorn with two processes that deliver beside serving."""
-    working = replace(instance, environment={**instance.environment, "GONGYU_WORKER": "embedded"})
-    with targets.product(working, lms) as tool:
-        yield [tool.pid]
-
-
-@contextlib.contextmanager
-def celery(instance: Instance, lms: Platform) -> Iterator[list[int]]:
-    """Two Celery workers and a beat, with a Redis of their own as broker and for tokens."""
-    folder = lms.folder
-    port = free_port()
-    broker = f"redis://127.0.0.1:{port}/0"
-    environment = {**instance.environment, "GONGYU_WORKER": "celery"}
-    # At INFO a worker says when it is ready.
-    environment |= {"GONGYU_BROKER_URL": broker, "GONGYU_REDIS_URL": broker, "GONGYU_LOG_LEVEL": "INFO"}
-    redis = ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(folder)]
-    app = [str(targets.BIN / "celery"), "--app", "lti_app.celery"]
-    with contextlib.ExitStack() as stack:
-        stack.enter_context(_process(redis, {}, folder / "redis.log", "Ready to accept"))
-        pids = [
-            stack.enter_context(
-                _process(
-                    [*app, "worker", "--hostname", f"w{n}@load"],
-                    environment,
-                    folder / f"worker-{n}.log",
-                    "ready",
-                )
-            )
-            for n in range(2)
-        ]
-        pids.append(stack.enter_context(_process([*app, "beat"], environment, folder / "beat.log", "")))
-        yield pids
-
-
-@contextlib.contextmanager
-def _process(command: Sequence[str], environment: Mapping[str, str], log: Path, ready: str) -> Iterator[int]:
-    """Run a command until the block ends; it starts when the log says `ready`. Gives its pid."""
-    log.unlink(missing_ok=True)
-    with log.open("wb") as out:
-        process = subprocess.Popen(
-            command, cwd=ROOT, env={**os.environ, **environment}, stdout=out, stderr=subprocess.STDOUT
-        )
-        try:
-            _wait_for_words(process, log, ready)
-            yield process.pid
-        finally:
-            process.terminate()
-            try:
-                process.wait(20)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-
-
-def _wait_for_words(process: subprocess.Popen[bytes], log: Path, words: str) -> None:
-    until = time.monotonic() + 60
-    while words not in log.read_text():
-        if process.poll() is not None or time.monotonic() > until:
-            raise MeasurementFailed(f"{process.args!r} is not ready\n{log.read_text()[-2000:]}")
-        time.sleep(0.1)
 
 
 def _wait(district: District, schools: Sequence[int], scores: int, seconds: float) -> list[dict[str, Any]]:

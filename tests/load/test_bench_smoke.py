@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.databases import new_database, service
-from tests.load import coalescing, deliveries, readback, roster, search, targets, term_end
+from tests.load import coalescing, deliverers, deliveries, readback, roster, search, targets, term_end
 from tests.load.client import Tool
 from tests.load.messages import Parent, load_key
 from tests.load.rounds import platform_state
@@ -101,7 +101,7 @@ def test_columns_are_read_back_with_one_request_for_a_page(lms: Platform, instan
 
 @pytest.mark.postgres
 def test_a_terms_end_is_measured_with_and_without_trouble(lms: Platform) -> None:
-    size, way = term_end.Size(schools=4, scores=12), list(term_end.ways())[-1]
+    size, way = term_end.Size(schools=4, scores=12), list(deliverers.ways())[-1]
     with new_database(service("PostgreSQL", "TEST_POSTGRES_URL")) as database:
         report = term_end.measure(lms, database, size, [way])
     well, troubled = report[way]["well"], report[way]["troubled"]
