@@ -30,7 +30,7 @@ from integrations.lti.registration import PLATFORM_MEMBER, SCOPES
 from integrations.platforms.registry import platform_for
 from integrations.terms import MessageType
 from tests.browser.conftest import ARGUMENTS, chromium_path
-from tests.browser.pages import School, View, arrived, eventually, visit
+from tests.browser.pages import School, View, arrived, eventually, finish_course, open_alone, say_who, visit
 from tests.platforms.live_tool import LiveTool, live_tool
 from tests.platforms.process import ROOT, free_port
 from tests.platforms.sandbox_fixtures import running_sandbox
@@ -236,6 +236,39 @@ def claim(studio: Studio) -> None:
     page.close()
 
 
+def grades(studio: Studio) -> None:
+    """The sync page after a teacher has changed a grade in the LMS's gradebook, and a column's settings."""
+    school = studio.school
+    page = studio.page(PHONE)
+    for parent in ("liu-baba", "chen-mama"):
+        open_alone(page, school, "g1-meals", parent, lang="zh")
+        if page.url.endswith("/who"):
+            say_who(page)
+        finish_course(page, "screen-free-meals")
+        eventually(page, lambda who=parent: school.grade(who, "g1-meals"))
+    page.goto(f"{school.url}/courses/grade-1/gradebook?as=wang-laoshi")
+    page.locator("details").evaluate_all("all => all.forEach(one => { one.open = true; })")
+    cells = page.locator("form").filter(has=page.locator("input[name=user][value=liu-baba]"))
+    filled = next(cell for cell in cells.all() if cell.locator("input[name=score]").input_value())
+    filled.locator("input[name=score]").fill("60")
+    filled.locator("button").click()
+    page.close()
+    page = studio.launch("/launch/g1-meals", "wang-laoshi", PHONE)
+    visit(page, "/grades")
+    page.locator("button[value=read]").first.click()
+
+    def compared() -> bool:
+        visit(page, "/grades")
+        return page.locator("a[href*='/mine']").count() > 0
+
+    eventually(page, compared, pause=1)
+    studio.take(page, "grades", highest=1500)
+    page.locator("a[href*='/columns/']").first.click()
+    page.locator("fieldset").first.wait_for()
+    studio.take(page, "grades-settings")
+    page.close()
+
+
 def _invite(tool: LiveTool) -> str:
     said = tool.flask("platforms", "invite", *HOME, "--allow-http", "--allow-private-network")
     found = re.search(r"\S+/lti/register/\S+", said)
@@ -263,7 +296,7 @@ def take_all(browser: Browser, language: str) -> None:
     with tempfile.TemporaryDirectory() as folder, sandbox_school(Path(folder)) as school:
         context = browser.new_context(locale=LANGUAGES[language])
         studio = Studio(school, context, language)
-        for scene in (registrations, picker, roster, check, claim):
+        for scene in (registrations, picker, roster, check, claim, grades):
             scene(studio)
         context.close()
 

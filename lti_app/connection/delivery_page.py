@@ -5,6 +5,7 @@ Everything is the registration's: its deployments share one way to the LMS.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -36,6 +37,7 @@ HOURS = 24
 MOST_COLUMNS = 20
 _WINDOW = timedelta(minutes=10)
 _CLOCK_SECONDS = 2
+_NO_STATUS = re.compile(r" ?[（(]HTTP -[）)]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +152,8 @@ def reason(code: str, status: int | None = None, **known: Any) -> str:
         words = OUTCOMES[Outcome(code)]
         return f"{words.sentence}{words.next_step}"
     values = {} if status is None else {"status": status}
-    return sentence(Finding(Step.SCORES, Verdict.FAILED, code, values), **known)
+    said = sentence(Finding(Step.SCORES, Verdict.FAILED, code, values), **known)
+    return said if status is not None else _NO_STATUS.sub("", said)
 
 
 def _hours(tallies: Sequence[tuple[datetime, str, int]], first: datetime) -> list[Hour]:

@@ -20,6 +20,8 @@ from lti_app.registrations.models import Registration, RegistrationStatus
 FIRST_WAIT = 5.0
 LONGEST_LEASE = 600.0
 LONGEST_WAIT = 15 * 60.0
+LONGEST_REST = 100_000.0
+"""Seconds: what a platform may ask for at most (`integrations.answers.retry_after`), with jitter."""
 _WAKING = "wakes_delivery"
 
 
@@ -29,14 +31,13 @@ def take_slot(registration_id: int, holder: str, now: datetime, seconds: float) 
     insert = sqlite.insert if db.engine.dialect.name == "sqlite" else postgresql.insert
     until = now + timedelta(seconds=seconds)
     free = or_(is_free(now), DeliverySlot.holder == holder)
-    callable_now = or_(DeliverySlot.blocked_until.is_(None), DeliverySlot.blocked_until <= now)
     taken = db.session.scalar(
         insert(DeliverySlot)
         .values(registration_id=registration_id, holder=holder, lease_until=until, failures=0)
         .on_conflict_do_update(
             index_elements=["registration_id"],
             set_={"holder": holder, "lease_until": until, "offered_until": None},
-            where=free & callable_now,
+            where=free & _may_be_called(now),
         )
         .returning(DeliverySlot.registration_id)
     )
@@ -52,12 +53,13 @@ def is_free(now: datetime) -> ColumnElement[bool]:
 def may_be_served(now: datetime) -> ColumnElement[bool]:
     """On Registration outer-joined with DeliverySlot: active, served by nobody, and not left alone after a
     failure."""
-    blocked = DeliverySlot.blocked_until
-    return and_(
-        Registration.status == RegistrationStatus.ACTIVE,
-        is_free(now),
-        or_(blocked.is_(None), blocked <= now),
-    )
+    return and_(Registration.status == RegistrationStatus.ACTIVE, is_free(now), _may_be_called(now))
+
+
+def _may_be_called(now: datetime) -> ColumnElement[bool]:
+    """No rest, one that is over, or one that a clock far ahead of ours wrote."""
+    until = DeliverySlot.blocked_until
+    return or_(until.is_(None), until <= now, until > now + timedelta(seconds=LONGEST_REST))
 
 
 def due_registrations(

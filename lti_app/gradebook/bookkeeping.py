@@ -32,6 +32,8 @@ _WHOLE_COLUMN = [
     outcome for outcome, step in STEPS.items() if step.whole_column and outcome is not Outcome.SWALLOWED
 ]
 _PAUSED = select(LineItem.id).where(LineItem.paused)
+# A column that was not there is looked at again; if it is by then, its scores are sent.
+GONE_FOR = timedelta(days=1)
 # A column is read back so soon after its first accepted score.
 FIRST_READING = timedelta(minutes=5)
 
@@ -53,6 +55,7 @@ def write_outcomes(turn: Turn, sender: Sender, done: Sequence[Done], *, final: b
         # Columns before scores, as everybody takes them (`locks`).
         _write_columns(sender, now)
         passed = _write_first_readings(sender, done, now)
+        _look_again_at_gone(done, now)
     _lock(done)
     if held:
         _write_scores(done, now)
@@ -101,6 +104,18 @@ def _free_columns(passed: set[int], done: Sequence[Done], now: datetime) -> None
         lock_rows(held)
         db.session.execute(update(Score).where(held).values(state=ScoreState.WAITING, due_at=now))
         db.session.commit()
+
+
+def _look_again_at_gone(done: Sequence[Done], now: datetime) -> None:
+    """A column that never accepted anything has no reading due: one "not found" must not be the last word."""
+    gone = {
+        one.job.column.id
+        for one in done
+        if one.answer is not None and one.answer.outcome is Outcome.COLUMN_GONE
+    }
+    for column_id in sorted(gone):
+        which = (LineItem.id == column_id) & LineItem.url.is_not(None) & LineItem.due_at.is_(None)
+        db.session.execute(update(LineItem).where(which).values(due_at=now + GONE_FOR))
 
 
 def _is_sent(done: Done) -> bool:

@@ -59,7 +59,7 @@ def _line(sis_id: str, row: ScoreRow, zone: ZoneInfo) -> list[str]:
         row.column,
         _number(row.given * 100 / row.maximum) + "%",
         *_seen(row),
-        _moment(row.seen_at, zone),
+        _moment(row.seen_at if row.is_seen else None, zone),
         str(told.word),
         str(told.sentence),
         _moment(row.sent_at, zone),
@@ -69,7 +69,7 @@ def _line(sis_id: str, row: ScoreRow, zone: ZoneInfo) -> list[str]:
 
 def _seen(row: ScoreRow) -> tuple[str, str]:
     """What the LMS showed and out of how many, in two cells: together a program takes them for a date."""
-    if row.seen_at is None:
+    if not row.is_seen:
         return "", ""
     given = gettext("没有成绩") if row.seen_given is None else _number(row.seen_given / 100)
     return given, _number(row.seen_maximum / 100) if row.seen_maximum else ""

@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, and_, case, func, or_, select
 
 from lti_app.extensions import db
 from lti_app.gradebook.locks import is_overridden
-from lti_app.gradebook.models import Difference, LineItem, ReadingState, Score, ScoreState, Sends
+from lti_app.gradebook.models import ColumnKind, Difference, LineItem, ReadingState, Score, ScoreState, Sends
 from lti_app.gradebook.queries import ScoreRow, row_of, rows
 from lti_app.organisations.models import Term
 from lti_app.roster.models import LtiUser
@@ -52,12 +52,14 @@ class Asked:
 @dataclass(frozen=True, slots=True)
 class Numbers:
     """Cells by group. `differing` of those sent are shown differently by the LMS's own rules, `kept_back` of
-    those unsent until the teacher decides; `now` are due for the first time since they changed."""
+    those unsent until the teacher decides; `now` are due for the first time since they changed; `since` were
+    written after the column was last read back."""
 
     groups: dict[Group, int] = field(default_factory=lambda: dict.fromkeys(Group, 0))
     differing: int = 0
     kept_back: int = 0
     now: int = 0
+    since: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,11 @@ class ColumnRow:
     @property
     def is_read_now(self) -> bool:
         return self.column.reading in UNDER_WAY
+
+    @property
+    def is_unmade(self) -> bool:
+        """Whether its cells wait until the LMS has the column."""
+        return self.column.kind is ColumnKind.CREDITS and self.column.url is None
 
     @property
     def releasable(self) -> int:
@@ -103,6 +110,7 @@ def sum_of(found: Iterable[Numbers]) -> Numbers:
             total.differing + one.differing,
             total.kept_back + one.kept_back,
             total.now + one.now,
+            total.since + one.since,
         )
     return total
 
@@ -172,11 +180,18 @@ def credits_column(context_pk: int, day: date) -> LineItem | None:
     )
 
 
+_waits_for_column = and_(
+    Score.state == ScoreState.WAITING,
+    LineItem.kind == ColumnKind.CREDITS,
+    LineItem.url.is_(None),
+    LineItem.sends == Sends.AT_ONCE,
+    LineItem.paused.is_(False),
+)
 _group_of_cell = case(
     (is_overridden(), str(Group.CHANGED)),
     (Score.state == ScoreState.HELD, str(Group.NEEDS)),
     (Score.state == ScoreState.SENT, str(Group.SENT)),
-    (or_(Score.due_at.is_not(None), Score.outcome.is_not(None)), str(Group.SENDING)),
+    (or_(Score.due_at.is_not(None), Score.outcome.is_not(None), _waits_for_column), str(Group.SENDING)),
     # Not meant to be sent yet, kept back by the teacher, or dropped.
     else_=str(Group.UNSENT),
 )
@@ -212,14 +227,15 @@ def _counts(now: datetime) -> list[Any]:
     of_sent = and_(_group_of_cell == str(Group.SENT), Score.difference.in_(_BY_THE_LMS))
     kept_back = and_(Score.state == ScoreState.WAITING, Score.due_at.is_(None), Score.outcome.is_(None))
     groups = [_group_of_cell == str(group) for group in SINGLE]
-    conditions = [Score.id.is_not(None), *groups, of_sent, kept_back, _due(now)]
+    since = and_(_group_of_cell == str(Group.SENT), Score.sent_at > LineItem.read_at)
+    conditions = [Score.id.is_not(None), *groups, of_sent, kept_back, _due(now), since]
     # An outer join without cells has one row, with nothing in it.
     return [func.count(Score.id).filter(condition) for condition in conditions]
 
 
 def _numbers(counted: Any) -> Numbers:
-    *groups, differing, kept_back, now = counted
-    return Numbers(dict(zip((Group.ALL, *SINGLE), groups, strict=True)), differing, kept_back, now)
+    *groups, differing, kept_back, now, since = counted
+    return Numbers(dict(zip((Group.ALL, *SINGLE), groups, strict=True)), differing, kept_back, now, since)
 
 
 def _urgency(row: ColumnRow) -> tuple[bool, bool, str, int]:

@@ -77,6 +77,11 @@ class ScoreRow:
         return self.state is ScoreState.HELD and self.outcome is Outcome.OVERRIDDEN
 
     @property
+    def is_seen(self) -> bool:
+        """Whether the LMS was read back since we last wrote."""
+        return self.seen_at is not None and (self.sent_at is None or self.sent_at <= self.seen_at)
+
+    @property
     def can_retry(self) -> bool:
         """Whether "try again" makes sense: it failed at least once and is not on its way."""
         failed = self.state in (ScoreState.WAITING, ScoreState.HELD) and self.outcome is not None

@@ -65,11 +65,11 @@ def requeue(which: ColumnElement[bool], now: datetime, *, most: int = BATCH, end
     columns = {row.line_item_id for row in rows}
     gone = {row.line_item_id for row in rows if row.outcome is Outcome.COLUMN_GONE}
     wishes = lock_columns(columns, alone=bool(gone))
+    ids = [row.id for row in rows]
+    lock_rows((Score.id.in_(ids) & which) | Score.line_item_id.in_(gone))
     if gone:
         _forget_columns(gone)
         wishes = lock_columns(columns)
-    ids = [row.id for row in rows]
-    lock_rows(Score.id.in_(ids) & which)
     for start in range(0, len(ids), BATCH):
         _make_due(Score.id.in_(ids[start : start + BATCH]) & which, wishes, now)
     wake_after_commit()

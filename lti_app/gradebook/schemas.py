@@ -74,6 +74,10 @@ class _Credits(fields.Field):
         "invalid": lazy_gettext("请写大于 0、不超过 10000 的数，最多两位小数，例如 10 或 12.5。"),
     }
 
+    def make_error(self, key: str, **kwargs: Any) -> ValidationError:
+        # In a list: a lazy text by itself would be taken for one, of its letters.
+        return ValidationError([self.error_messages[key]])
+
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> int:
         text = value.strip() if isinstance(value, str) else ""
         if not text:
@@ -82,7 +86,7 @@ class _Credits(fields.Field):
             raise self.make_error("invalid")
         hundredths = int(Decimal(text) * 100)
         if not 0 < hundredths <= MOST_CREDITS * 100:
-            raise ValidationError(self.error_messages["invalid"])
+            raise self.make_error("invalid")
         return hundredths
 
 

@@ -158,6 +158,9 @@ def retry(score: Score, registration: Registration) -> bool:
     where we make columns, made) anew. A teacher's own grade is replaced by ours. `score` comes with its line
     item and that one's resource link.
     """
+    lock_column(score.line_item_id, alone=True)
+    if score.outcome is not None and STEPS[score.outcome].whole_column:
+        lock_rows(Score.line_item_id == score.line_item_id)
     if send_mine(score, registration):
         return True
     wishes = lock_column(score.line_item_id)
@@ -182,8 +185,8 @@ def retry(score: Score, registration: Registration) -> bool:
 def send_mine(score: Score, registration: Registration) -> bool:
     """Replace the grade that a teacher gave in the LMS by ours, the newest; False: there is none such.
 
-    `score` comes with its line item. Where the LMS keeps the teacher's grade all the same, the column is read
-    a few minutes later, so that the page does not go on saying that ours arrived.
+    `score` comes with its line item. The column is read a few minutes later: an LMS may keep the teacher's
+    grade all the same, and the page should not go on saying that ours arrived.
     """
     # Alone, because the column may be written below (and by `retry`), and nobody does that after taking cells.
     wishes = lock_column(score.line_item_id, alone=True)
@@ -195,8 +198,7 @@ def send_mine(score: Score, registration: Registration) -> bool:
     due_at = wishes.due_at(now, released=True)
     values = {**anew(), "state": ScoreState.WAITING, "due_at": due_at, "insisted_at": now}
     db.session.execute(update(Score).where(Score.id == score.id).values(values))
-    if platform_for(registration.kind).keeps_teacher_grades:
-        look_soon(score.line_item_id, now + LOOK_AGAIN)
+    look_soon(score.line_item_id, now + LOOK_AGAIN)
     wake_after_commit()
     return True
 
@@ -244,15 +246,25 @@ def column_of(link_pk: int) -> LineItem | None:
 
 def forget_column(column: LineItem, registration: Registration) -> None:
     """The column is not where it was: follow its link, or look for it (and make it) anew where we make
-    columns. `column` comes with its resource link."""
+    columns. `column` comes with its resource link; it is locked alone."""
     link = column.resource_link
     if link is None:
         # Who looks after columns makes it again, and sends what waits for it.
+        _hold_sent(column)
         column.url, column.due_at, column.attempts = None, utc_now(), 0
     elif link.line_item_url is not None and link.line_item_url != column.url:
         _take_over(column, link.line_item_url)
     elif _may_create(link, registration):
+        _hold_sent(column)
         column.url = None
+
+
+def _hold_sent(column: LineItem) -> None:
+    """In another column nobody has a grade: those that were sent go again, with the first that it accepts."""
+    sent = (Score.line_item_id == column.id) & (Score.state == ScoreState.SENT)
+    lock_rows(sent)
+    gone = {"state": ScoreState.HELD, "outcome": Outcome.COLUMN_GONE, "due_at": None, "difference": None}
+    db.session.execute(update(Score).where(sent).values(**gone))
 
 
 def _take_over(column: LineItem, url: str) -> None:

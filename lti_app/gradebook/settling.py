@@ -24,6 +24,8 @@ from lti_app.roster.models import LtiUser, Membership, MembershipStatus
 
 FRESH = timedelta(minutes=10)
 """What was accepted so recently may not show yet."""
+SETTLED = timedelta(minutes=1)
+"""After which several grades that nobody can see speak for themselves."""
 _BY_READING = (Outcome.SWALLOWED, Outcome.COLUMN_GONE, Outcome.NOT_GRADABLE)
 """Held for what a reading can find to be over."""
 
@@ -43,6 +45,8 @@ class Findings:
     maximum: Decimal | None = None
     maximum_before: Decimal | None = None
     ends_at: datetime | None = None
+    ahead: timedelta = timedelta()
+    """The platform's clock before ours."""
     grades: int = 0
     """How many people have a grade in the column, whoever they are."""
     swallows: bool = False
@@ -105,7 +109,8 @@ def judge_column(findings: Findings, now: datetime) -> None:
         Score.seen_given.is_(None),
     )
     count, oldest = db.session.execute(select(func.count(), func.min(Score.sent_at)).where(accepted)).one()
-    findings.swallows = count > 1 or (oldest is not None and oldest <= now - FRESH)
+    age = _age(findings, oldest, now) if oldest is not None else timedelta()
+    findings.swallows = age >= FRESH or (count > 1 and age >= SETTLED)
 
 
 def try_one_swallowed(column: LineItem, at: datetime) -> None:
@@ -172,7 +177,7 @@ def _settle_missing(findings: Findings, column: LineItem, score: Score, left: bo
     elif _is(score, Outcome.NOT_GRADABLE) or (_is(score, Outcome.SWALLOWED) and findings.grades):
         _send_again(column, score, now)
     elif score.state is ScoreState.SENT:
-        if not was_seen and score.sent_at is not None and score.sent_at > now - FRESH:
+        if not was_seen and _is_fresh(findings, score, now):
             findings.too_fresh = True
         else:
             _hold(score, Outcome.OVERRIDDEN, Difference.CLEARED)
@@ -198,6 +203,17 @@ def _is_settled(score: Score) -> bool:
     if score.sent_given is None or score.sent_revision != score.revision:
         return False
     return score.state is ScoreState.SENT or (score.state is ScoreState.HELD and score.outcome in _BY_READING)
+
+
+def _is_fresh(findings: Findings, score: Score, now: datetime) -> bool:
+    return score.sent_at is not None and _age(findings, score.sent_at, now) < FRESH
+
+
+def _age(findings: Findings, sent_at: datetime, now: datetime) -> timedelta:
+    """For how long it has been accepted. `sent_at` is the platform's time, or ours where that was not known
+    yet."""
+    ages = (now - sent_at, now + findings.ahead - sent_at)
+    return min((age for age in ages if age >= timedelta()), default=timedelta())
 
 
 def _is_late(findings: Findings, score: Score) -> bool:

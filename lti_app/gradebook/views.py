@@ -10,12 +10,14 @@ from flask_babel import gettext
 from sqlalchemy import and_
 from werkzeug.wrappers import Response
 
+from integrations.terms import Outcome
 from lti_app.clock import local_day, utc_now
 from lti_app.errors import NotHere
 from lti_app.extensions import db
 from lti_app.gradebook import exports, listing, words
 from lti_app.gradebook.blueprint import SCORE, asked_here, back, bp, kept, page_here, score_here
 from lti_app.gradebook.listing import PAGE, ColumnRow, Group
+from lti_app.gradebook.models import ScoreState
 from lti_app.gradebook.queries import ScoreRow, resting_until
 from lti_app.gradebook.requeue import can_go_again, requeue
 from lti_app.gradebook.services import retry as try_again
@@ -60,13 +62,15 @@ def home() -> str:
     page, pages = _paging(found.groups[asked.group])
     resting = resting_until(launch.registration_id)
     first, rest = _most_urgent(columns, asked.column_id)
+    releasable = sum(row.releasable for row in columns)
     return render_template(
         "gradebook/home.html",
         asked=asked,
         kept=kept(),
         total=total,
         found=found,
-        said=words.summary(total),
+        said=words.summary(total, releasable),
+        releasable=releasable,
         waiting=words.progress(sum(row.is_read_now for row in columns), total.now),
         resting=resting is not None and resting > now,
         columns=[_column(row) for row in first],
@@ -144,7 +148,8 @@ def _column(row: ColumnRow) -> dict[str, Any]:
         "reading": words.reading(row),
         "leaving": row.column.wants_deletion,
         "can_read": row.column.url is not None and not row.is_read_now and count[Group.ALL] > 0,
-        "can_send": count[Group.NEEDS] + count[Group.SENDING] > 0 and not row.column.paused,
+        "can_send": count[Group.NEEDS] + count[Group.SENDING] > 0
+        and not (row.column.paused or row.is_unmade),
         "can_release": row.releasable > 0,
         "releasable": row.releasable,
     }
@@ -158,13 +163,17 @@ def _cell(row: ScoreRow) -> dict[str, Any]:
         "column": row.column,
         "ours": words.percent(row),
         "seen": words.seen(row),
+        "seen_percent": words.seen_percent(row),
         "seen_at": local_text(row.seen_at) if row.seen_at else None,
         "told": row.told,
+        # Most cells are in the gradebook, and their pill says so.
+        "is_plain": row.state is ScoreState.SENT and row.difference is None,
         "needs_somebody": words.needs_somebody(row),
         "sent_at": local_text(row.sent_at) if row.sent_at else None,
         "next_try": words.next_try(row, utc_now()),
         "detail": row.detail,
-        "can_retry": row.can_retry,
+        # What goes again by itself has one button, at its column.
+        "can_retry": row.can_retry and row.outcome is not Outcome.RETRY,
         "overruled": row.overruled,
     }
 

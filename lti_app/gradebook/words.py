@@ -23,6 +23,7 @@ GROUPS = {
 }
 """The word and the icon of each filter."""
 
+FULL = 100_00
 _NO_RIGHT = lazy_gettext(
     "学校平台没有允许共育这样使用成绩册，发送不受影响。请平台管理员在这个工具的设置里允许它管理成绩栏、读取成绩。"
 )
@@ -48,29 +49,41 @@ _TROUBLES = {
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """A sentence with the kind of `ui.state` or `ui.alert` that it comes in."""
+    """A sentence with the kind of `ui.state` or `ui.alert` that it comes in, and what else there is to say."""
 
     kind: str
     text: str
+    more: str = ""
 
 
-def summary(numbers: Numbers) -> Said:
-    """One sentence of truth for the class. With nothing to say of any cell, "empty"."""
+def summary(numbers: Numbers, releasable: int = 0) -> Said:
+    """The truth for the class: the most pressing fact, and the others. Of those unsent, `releasable` wait for
+    the teacher to release them. With nothing to say of any cell, "empty"."""
     count = numbers.groups
     if not count[Group.ALL]:
         return Said("empty", gettext("还没有成绩。"))
     if count[Group.SENT] == count[Group.ALL]:
         return Said("done", gettext("%(count)s 个成绩都已写入成绩册。", count=count[Group.ALL]))
+    unsent = count[Group.UNSENT] - releasable
     parts = [
         (count[Group.NEEDS], gettext("%(count)s 个需要您处理", count=count[Group.NEEDS])),
         (count[Group.SENDING], gettext("%(count)s 个等待写入", count=count[Group.SENDING])),
-        (count[Group.UNSENT], gettext("%(count)s 个现在不发送", count=count[Group.UNSENT])),
-        (count[Group.CHANGED], gettext("%(count)s 个保留老师改的分", count=count[Group.CHANGED])),
+        (releasable, gettext("%(count)s 个等您公布", count=releasable)),
         (count[Group.SENT], gettext("%(count)s 个已写入成绩册", count=count[Group.SENT])),
+        (count[Group.CHANGED], gettext("%(count)s 个保留老师改的分", count=count[Group.CHANGED])),
+        (unsent, gettext("%(count)s 个现在不发送", count=unsent)),
     ]
-    kind = "error" if count[Group.NEEDS] else "waiting" if count[Group.SENDING] else "done"
-    text = gettext("，").join(part for some, part in parts if some)
-    return Said(kind, gettext("%(facts)s。", facts=text))
+    first, *others = [part for some, part in parts if some]
+    more = gettext("另外 %(facts)s。", facts=gettext("，").join(others)) if others else ""
+    return Said(_kind(count, releasable), gettext("%(facts)s。", facts=first), more)
+
+
+def _kind(count: dict[Group, int], releasable: int) -> str:
+    if count[Group.NEEDS]:
+        return "error"
+    if count[Group.SENDING]:
+        return "waiting"
+    return "done" if count[Group.SENT] + count[Group.CHANGED] and not releasable else "info"
 
 
 def progress(reading: int, sending: int) -> str:
@@ -134,6 +147,8 @@ def _found(numbers: Numbers) -> str:
         parts.append(gettext("%(count)s 个被老师改过", count=numbers.groups[Group.CHANGED]))
     if numbers.differing:
         parts.append(gettext("%(count)s 个因取整、满分或迟交而不同", count=numbers.differing))
+    if numbers.since:
+        parts.append(gettext("%(count)s 个是这以后写入的，还没有核对", count=numbers.since))
     return gettext("，").join(parts)
 
 
@@ -171,8 +186,8 @@ def percent(row: ScoreRow) -> str:
 
 
 def seen(row: ScoreRow) -> str | None:
-    """What the LMS showed when it was last read; None when it never was."""
-    if row.seen_at is None:
+    """What the LMS showed when it was last read; None when it was not since we last wrote."""
+    if not row.is_seen:
         return None
     if row.seen_given is None:
         return gettext("没有成绩")
@@ -180,6 +195,14 @@ def seen(row: ScoreRow) -> str | None:
     if not row.seen_maximum:
         return given
     return gettext("%(given)s / %(maximum)s", given=given, maximum=_plain(Decimal(row.seen_maximum) / 100))
+
+
+def seen_percent(row: ScoreRow) -> str | None:
+    """The same of a hundred, where that is not what `percent` says or `seen` has said."""
+    if row.seen_given is None or not row.seen_maximum or row.seen_maximum == FULL:
+        return None
+    shown = f"{_plain(Decimal(row.seen_given * 100) / row.seen_maximum)}%"
+    return shown if shown != percent(row) else None
 
 
 def display_name(row: ScoreRow) -> str:

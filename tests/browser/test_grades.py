@@ -27,7 +27,7 @@ def test_a_teacher_has_the_gradebook_compared_and_sees_it_end(
     pages.press(sync.get_by_role("link", name="成绩同步"))
     row = pages.row_of(sync, "刘爸爸")
     expect(row.locator(".state")).to_have_text("已写入")
-    pages.press(sync.get_by_role("button", name="核对所有栏"))
+    pages.press(sync.get_by_role("button", name="核对成绩"))
     expect(sync.get_by_text("已开始和学校平台的成绩册核对。")).to_be_visible()
     # Nobody presses anything: the page waits, and shows what the reading found.
     expect(sync.get_by_text("核对过，全部一致。").first).to_be_attached(timeout=MILLISECONDS)

@@ -149,6 +149,9 @@ def _grades(page: Page) -> Iterator[str]:
     page.locator("main form .btn-primary").click()
     yield "a column of credits without a target"
     pages.visit(page, "/grades")
+    page.goto(page.locator("a[href*='/grades/columns/']").first.evaluate("link => link.href"))
+    yield "the settings of a column"
+    pages.visit(page, "/grades")
     page.locator("main details").first.evaluate("details => { details.open = true; }")
     yield "a column opened"
     page.locator("main details a[href*='/grades/columns/']").first.click()

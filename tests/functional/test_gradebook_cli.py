@@ -124,7 +124,7 @@ def test_requeue_goes_through_more_than_one_batch(desk: Desk, monkeypatch: pytes
     scores = [desk.want(column, f"u{number}") for number in range(5)]
     for score in scores:
         hold(desk, score, Outcome.LOCKED)
-    monkeypatch.setattr(requeue.requeue, "__kwdefaults__", {"most": 2})
+    monkeypatch.setattr(requeue.requeue, "__kwdefaults__", {"most": 2, "ends_rest": True})
     assert "5 score(s) are due now" in desk.operator("gradebook", "requeue")
 
 

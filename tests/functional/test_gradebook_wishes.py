@@ -452,8 +452,9 @@ class Story:
             return
         self.school.teacher_sets(user, value / 100)
         self.gradebook[user] = value / 100
-        read_back(self.desk, self.clock, self.column)
+        # Before the reading: where ours stands again, what was kept meanwhile is sent right after it.
         sent = self.desk.score(self.scores[user]).sent_given
+        read_back(self.desk, self.clock, self.column)
         if sent != value:
             self.state[user] = "overridden"
         elif self.state[user] == "overridden":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from datetime import timedelta
 
 import pytest
 import time_machine
@@ -69,9 +70,10 @@ def test_all_is_well(lite_app: Flask, lite_visit: Visitor) -> None:
 def test_each_cell_says_what_it_shows_and_why(app: Flask, visit: Visitor) -> None:
     page = filled(app, visit, steps.every_state()).get("/grades")
     assert (
-        "10 个需要您处理，2 个等待写入，3 个现在不发送，2 个保留老师改的分，6 个已写入成绩册。" in page.text
+        "10 个需要您处理。 另外 2 个等待写入，2 个等您公布，6 个已写入成绩册，2 个保留老师改的分，1 个现在不发送。"
+        in page.text
     )
-    assert re.search(r"刘爸爸 无屏幕的晚餐 88% 12 / 20 .{0,20} 老师已改分 ", page.text)
+    assert re.search(r"刘爸爸 无屏幕的晚餐 88% 12 / 20 60% · .{0,20} 老师已改分 ", page.text)
     assert re.search(r"孙奶奶 无屏幕的晚餐 88% 没有成绩 .{0,20} 老师已清除 ", page.text)
     assert re.search(r"吴妈妈 无屏幕的晚餐 88% — 不能评分 .* 平台的说明：user is not gradable", page.text)
     assert re.search(r"郑爸爸 .{0,200} 下次自动再试：", page.text)
@@ -86,6 +88,16 @@ def test_each_cell_says_what_it_shows_and_why(app: Flask, visit: Visitor) -> Non
         "已暂停",
     ):
         assert sentence in page.text
+
+
+def test_what_was_read_before_the_last_writing_is_not_shown(lite_app: Flask, lite_visit: Visitor) -> None:
+    written = {"state": ScoreState.SENT, "outcome": Outcome.SENT, "sent_at": NOON}
+    cells = [Cell("陈妈妈", SENT, seen=(17_60, 20_00)), Cell("刘爸爸", written, seen=(12_00, 20_00))]
+    read = {"reading": ReadingState.DONE, "read_at": NOON - timedelta(minutes=5)}
+    page = filled(lite_app, lite_visit, [Column("微课", cells, read)]).get("/grades")
+    assert "17.6 / 20" in page.text
+    assert "12 / 20" not in page.text
+    assert "核对过：1 个是这以后写入的，还没有核对。" in page.text
 
 
 def test_the_list_is_narrowed_by_state_column_and_name(app: Flask, visit: Visitor) -> None:
@@ -271,7 +283,7 @@ def test_pages_cost_the_same_however_large_the_class_is(app: Flask, visit: Visit
             counts.append(len(queries))
         assert counts[0] == counts[1] <= 8, path
     shown = large.get("/grades")
-    assert "1 个需要您处理，11999 个已写入成绩册" in shown.text
+    assert "1 个需要您处理。 另外 11999 个已写入成绩册。" in shown.text
     assert len(shown.html) < 120_000
     assert large.get("/grades.csv").html.count("\r\n") == 12_001
 

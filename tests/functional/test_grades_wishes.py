@@ -192,6 +192,7 @@ def test_credits_that_are_none_are_refused(lite_app: Flask, lite_visit: Visitor,
     answer = page.post("/grades/credits", {} if written is None else {"target": written})
     assert answer.status == 422
     assert "aria-invalid" in answer.html
+    assert re.search("请写(满分需要多少学分|大于 0、不超过 10000 的数)", answer.text), "the whole sentence"
     assert steps.columns_now(lite_app) == {}
 
 

@@ -165,9 +165,18 @@ def _odd_requests(app: Flask, page: Page) -> Iterator[tuple[Page, str]]:
                 target = "/".join(odd if part.startswith("<") else part for part in path.split("/"))
                 if "GET" in rule.methods:
                     for query in ["", *ODD_QUERIES] if not odd else [""]:
-                        yield page.get(f"{target}?{query}"), f"GET {target}?{query}"
+                        answer = page.get(f"{target}?{query}")
+                        yield answer, f"GET {target}?{query}"
+                        if _is_shut(app, answer):
+                            break
                 if "POST" in rule.methods and odd in ("", "quiz", "1", str(2**63)):
-                    yield from _odd_posts(page, target)
+                    yield from _odd_posts(app, page, target)
+
+
+def _is_shut(app: Flask, answer: Page) -> bool:
+    """Whether the door is shut to the role whatever it brings. SQLite's run brings everything all the same, and
+    what is stopped at the door does not reach the other database."""
+    return not app.config["SETTINGS"].is_sqlite and answer.status == 403
 
 
 def _chosen(path: str) -> list[str]:
@@ -178,17 +187,22 @@ def _chosen(path: str) -> list[str]:
     )
 
 
-def _odd_posts(page: Page, target: str) -> Iterator[tuple[Page, str]]:
+def _odd_posts(app: Flask, page: Page, target: str) -> Iterator[tuple[Page, str]]:
+    kinds: list[list[tuple[Any, dict[str, str], str]]] = [[], [], []]
     for index, text in enumerate(ODD_TEXTS):
         form = {name: text if (index + offset) % 2 else "parent" for offset, name in enumerate(FIELDS)}
-        yield page.post(target, form, follow_redirects=False), f"POST {target} {text[:20]!r}"
+        kinds[0].append((form, {}, repr(text[:20])))
     for body in BODIES:
-        sent = page.post(target, body, content_type="application/json", follow_redirects=False)
-        yield sent, f"POST {target} {body[:20]!r}"
+        kinds[1].append((body, {"content_type": "application/json"}, repr(body[:20])))
     for content in FILES:
         files: dict[str, Any] = {"file": (io.BytesIO(content), "名单\x00.xlsx"), "code": "x"}
-        sent = page.post(target, files, content_type="multipart/form-data", follow_redirects=False)
-        yield sent, f"POST {target} {content[:20]!r}"
+        kinds[2].append((files, {"content_type": "multipart/form-data"}, repr(content[:20])))
+    for posts in kinds:
+        for data, options, what in posts:
+            answer = page.post(target, data, follow_redirects=False, **options)
+            yield answer, f"POST {target} {what}"
+            if _is_shut(app, answer):
+                break
 
 
 @pytest.mark.parametrize(

@@ -222,6 +222,34 @@ def test_one_grade_that_does_not_show_at_once_is_looked_for_again(desk: Reader, 
     assert desk.cells()["u1"] == (HELD, Outcome.SWALLOWED, Difference.SWALLOWED)
 
 
+def test_a_first_not_found_is_not_the_last_word(desk: Reader, clock: Traveller) -> None:
+    school = desk.school()
+    desk.want(desk.column(school))
+    school.faults = [answer(404)]
+    drain(desk.app, [deliver])
+    assert desk.cells() == {"u1": (HELD, Outcome.COLUMN_GONE, None)}
+    clock.shift(timedelta(days=1, minutes=1))
+    drain(desk.app, [look_after, deliver])
+    assert desk.cells() == {"u1": (SENT, Outcome.SENT, None)}
+
+
+@pytest.mark.parametrize("hours", [-8, 8])
+def test_a_platform_with_another_clock_is_judged_by_its_own(
+    desk: Reader, clock: Traveller, hours: int
+) -> None:
+    school = desk.school()
+    school.clock_ahead = hours * 3600.0
+    column = desk.column(school)
+    desk.want(column)
+    drain(desk.app, [deliver])
+    school.grades.clear()
+    clock.shift(60)
+    assert desk.read(column).due_at == utc_now() + timedelta(minutes=10)
+    clock.shift(660)
+    desk.read(column)
+    assert desk.cells() == {"u1": (HELD, Outcome.SWALLOWED, Difference.SWALLOWED)}
+
+
 def test_a_deleted_column_holds_everybody_and_a_restored_one_gets_everything(
     desk: Reader, sent: Callable[..., tuple[School, int]], clock: Traveller
 ) -> None:

@@ -6,6 +6,12 @@
 const EVERY = 2000;
 const LONGEST = 15 * 60 * 1000;
 
+const GOING = 5000;
+let went = -GOING;
+// Whoever has just pressed something else, or is writing, is not interrupted.
+window.addEventListener("beforeunload", () => { went = performance.now(); });
+const isBusy = () => performance.now() - went < GOING || Boolean(document.activeElement?.matches("input, select, textarea"));
+
 function wait(box) {
   const text = box.querySelector("[data-wait-text]");
   const until = Date.now() + LONGEST;
@@ -14,7 +20,7 @@ function wait(box) {
       const answer = await fetch(box.dataset.waitUrl, { headers: { Accept: "application/json" } });
       if (answer.status >= 400 && answer.status < 500) return; // the page has expired: nothing to wait for
       const { done, text: words } = await answer.json();
-      if (done) return window.location.reload();
+      if (done && !isBusy()) return window.location.reload();
       if (text && text.textContent !== words) text.textContent = words;
     } catch {
       // no network now: look again
