@@ -28,9 +28,9 @@ from lti_app.deep_linking.views import bp as deep_linking_bp
 from lti_app.delivery.worker import EmbeddedWorker
 from lti_app.extensions import PlatformServices, babel, cache, configure_sqlite, db, migrate, start_as_reader
 from lti_app.families.views import bp as families_bp
-from lti_app.gradebook import delivery as gradebook_delivery
-from lti_app.gradebook.care import look_after
-from lti_app.gradebook.views import bp as gradebook_bp
+from lti_app.gradebook.columns.care import look_after
+from lti_app.gradebook.delivery import work as gradebook_delivery
+from lti_app.gradebook.pages.views import bp as gradebook_bp
 from lti_app.launches.current import (
     PerLaunchNotes,
     earns_credits,

@@ -20,8 +20,8 @@ from prometheus_client.registry import Collector
 from lti_app.clock import utc_now
 from lti_app.errors import NotHere
 from lti_app.gradebook.models import ReadingState, ScoreState
+from lti_app.gradebook.oversight.queue import QueueFacts, ended_since_ever, queue_facts
 from lti_app.gradebook.policy import STEPS
-from lti_app.gradebook.queue import QueueFacts, ended_since_ever, queue_facts
 
 bp = Blueprint("metrics", __name__)
 

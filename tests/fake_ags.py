@@ -27,7 +27,7 @@ from lti_app.clock import utc_now
 from lti_app.delivery.models import DeliverySlot
 from lti_app.delivery.worker import Work, drain, run_once
 from lti_app.extensions import db, start_as_reader
-from lti_app.gradebook.delivery import deliver
+from lti_app.gradebook.delivery.work import deliver
 from lti_app.gradebook.models import LineItem, Score
 from lti_app.gradebook.services import column_for, retry, set_score
 from lti_app.registrations.models import Deployment, Registration

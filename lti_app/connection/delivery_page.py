@@ -20,12 +20,12 @@ from lti_app.connection.words import sentence
 from lti_app.delivery.models import FailedExchange
 from lti_app.delivery.services import unblock, wake_after_commit
 from lti_app.extensions import cache, db
-from lti_app.gradebook.care import request_reading
+from lti_app.gradebook.columns.care import request_reading
 from lti_app.gradebook.locks import lock_columns
 from lti_app.gradebook.models import LineItem, ReadingState, Score
 from lti_app.gradebook.outcomes import OUTCOMES, Told
-from lti_app.gradebook.queue import Pile, QueueFacts, queue_facts, tallies_since
-from lti_app.gradebook.requeue import can_go_again, requeue
+from lti_app.gradebook.oversight.queue import Pile, QueueFacts, queue_facts, tallies_since
+from lti_app.gradebook.oversight.requeue import can_go_again, requeue
 from lti_app.roster.models import Context
 
 MOST = 20_000

@@ -18,11 +18,11 @@ from lti_app.delivery.services import reading
 from lti_app.delivery.worker import drain
 from lti_app.errors import OperatorGroup
 from lti_app.extensions import db
-from lti_app.gradebook.care import look_after, request_reading
-from lti_app.gradebook.explaining import Line, explain, moment, scores_of_login
+from lti_app.gradebook.columns.care import look_after, request_reading
 from lti_app.gradebook.models import LineItem, ReadingState
-from lti_app.gradebook.queue import Pile, QueueFacts, queue_facts
-from lti_app.gradebook.requeue import BATCH, can_go_again, counts, requeue
+from lti_app.gradebook.oversight.explaining import Line, explain, moment, scores_of_login
+from lti_app.gradebook.oversight.queue import Pile, QueueFacts, queue_facts
+from lti_app.gradebook.oversight.requeue import BATCH, can_go_again, counts, requeue
 from lti_app.launches.current import ENGLISH
 from lti_app.registrations.models import Registration
 from lti_app.registrations.services import find_by_name

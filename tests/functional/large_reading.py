@@ -25,7 +25,7 @@ from lti_app.clock import utc_now
 from lti_app.config import Settings
 from lti_app.delivery.worker import drain
 from lti_app.extensions import db
-from lti_app.gradebook.care import look_after, request_reading
+from lti_app.gradebook.columns.care import look_after, request_reading
 from lti_app.gradebook.models import LineItem, ReadingState, Score, ScoreState
 from lti_app.roster.models import LtiUser
 from tests.conftest import settings_for

@@ -17,8 +17,8 @@ from lti_app import create_app
 from lti_app.clock import utc_now
 from lti_app.delivery.worker import drain
 from lti_app.extensions import db
-from lti_app.gradebook.care import look_after, request_reading
-from lti_app.gradebook.delivery import deliver
+from lti_app.gradebook.columns.care import look_after, request_reading
+from lti_app.gradebook.delivery.work import deliver
 from lti_app.gradebook.models import LineItem, ReadingState, Score, ScoreState
 from lti_app.gradebook.wishes import add_credits_column, remove_column
 from lti_app.organisations.models import School as OurSchool

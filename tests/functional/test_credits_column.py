@@ -21,8 +21,8 @@ from lti_app.credits.services import record_event
 from lti_app.delivery.worker import drain
 from lti_app.extensions import db, start_as_reader
 from lti_app.gradebook import wishes
-from lti_app.gradebook.care import look_after
-from lti_app.gradebook.delivery import deliver
+from lti_app.gradebook.columns.care import look_after
+from lti_app.gradebook.delivery.work import deliver
 from lti_app.gradebook.models import ColumnKind, Keeps, LineItem, Score, ScoreState, Sends
 from lti_app.organisations.models import School, Term
 from lti_app.registrations.models import Registration

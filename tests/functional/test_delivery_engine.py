@@ -25,7 +25,7 @@ from lti_app.delivery.offers import offer
 from lti_app.delivery.tallies import count, prune
 from lti_app.delivery.worker import EmbeddedWorker, Turn, due_turns, serve_turn
 from lti_app.extensions import db
-from lti_app.gradebook.delivery import deliver
+from lti_app.gradebook.delivery.work import deliver
 from lti_app.gradebook.models import Difference, ScoreState
 from lti_app.gradebook.models import Score as ScoreRow
 from lti_app.roster.models import LtiUser

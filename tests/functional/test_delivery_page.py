@@ -18,7 +18,7 @@ from lti_app.connection.delivery_page import MOST
 from lti_app.delivery.models import SINCE_EVER, DeliverySlot, DeliveryTally, FailedExchange
 from lti_app.delivery.worker import drain
 from lti_app.extensions import cache, db, start_as_reader
-from lti_app.gradebook.delivery import deliver
+from lti_app.gradebook.delivery.work import deliver
 from lti_app.gradebook.models import ColumnKind, Keeps, LineItem, ReadingState, Score, ScoreState, Sends
 from lti_app.gradebook.outcomes import OUTCOMES
 from lti_app.gradebook.wishes import set_policy

@@ -17,7 +17,7 @@ from lti_app.clock import utc_now
 from lti_app.delivery.worker import drain
 from lti_app.extensions import db, start_as_reader
 from lti_app.gradebook import queries
-from lti_app.gradebook.delivery import deliver
+from lti_app.gradebook.delivery.work import deliver
 from lti_app.gradebook.models import ScoreState
 from lti_app.gradebook.outcomes import NOT_YET, OUTCOMES, QUEUED
 from lti_app.gradebook.policy import STEPS

@@ -21,7 +21,7 @@ from lti_app.clock import utc_now
 from lti_app.delivery.services import release_slot, take_slot
 from lti_app.delivery.worker import LEASE_SECONDS, EmbeddedWorker, Turn, run_once
 from lti_app.extensions import db
-from lti_app.gradebook.delivery import deliver
+from lti_app.gradebook.delivery.work import deliver
 from lti_app.gradebook.models import LineItem, ScoreState
 from tests.conftest import settings_for
 from tests.fake_ags import Desk, FakeAgs, answer, failure

@@ -22,8 +22,8 @@ from lti_app.clock import utc_now
 from lti_app.delivery.models import DeliverySlot
 from lti_app.delivery.worker import LEASE_SECONDS
 from lti_app.extensions import db
-from lti_app.gradebook.care import look_after, request_reading
-from lti_app.gradebook.delivery import deliver
+from lti_app.gradebook.columns.care import look_after, request_reading
+from lti_app.gradebook.delivery.work import deliver
 from lti_app.gradebook.models import Difference, Keeps, LineItem, Score, ScoreState, Sends
 from lti_app.gradebook.wishes import release, send_now, set_policy
 from tests.conftest import settings_for

@@ -17,8 +17,8 @@ from integrations.terms import Outcome
 from lti_app import create_app
 from lti_app.delivery.models import DeliverySlot
 from lti_app.extensions import db
-from lti_app.gradebook import requeue
 from lti_app.gradebook.models import Difference, Keeps, LineItem, ReadingState, Score, ScoreState, Sends
+from lti_app.gradebook.oversight import requeue
 from lti_app.gradebook.wishes import set_policy
 from lti_app.roster.models import LtiUser
 from tests.conftest import run, settings_for

@@ -25,8 +25,8 @@ from lti_app.clock import utc_now
 from lti_app.courses.models import CourseProgress
 from lti_app.extensions import db
 from lti_app.gradebook import wishes
-from lti_app.gradebook.care import look_after, request_reading
-from lti_app.gradebook.delivery import deliver
+from lti_app.gradebook.columns.care import look_after, request_reading
+from lti_app.gradebook.delivery.work import deliver
 from lti_app.gradebook.models import ColumnKind, Difference, Keeps, LineItem, Score, ScoreState, Sends
 from lti_app.gradebook.outcomes import told
 from lti_app.gradebook.queries import score_in_context

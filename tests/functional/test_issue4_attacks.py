@@ -25,8 +25,8 @@ from lti_app.delivery.models import DeliverySlot, FailedExchange
 from lti_app.delivery.services import renew_slot, take_slot
 from lti_app.delivery.worker import drain
 from lti_app.extensions import db, start_as_reader
-from lti_app.gradebook.care import look_after, request_reading
-from lti_app.gradebook.delivery import deliver
+from lti_app.gradebook.columns.care import look_after, request_reading
+from lti_app.gradebook.delivery.work import deliver
 from lti_app.gradebook.locks import lock_rows
 from lti_app.gradebook.models import Difference, Keeps, LineItem, ReadingState, Score, ScoreState, Sends
 from lti_app.gradebook.wishes import set_policy

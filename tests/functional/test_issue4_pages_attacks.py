@@ -21,7 +21,7 @@ from sqlalchemy import text as sql
 
 from lti_app.clock import utc_now
 from lti_app.extensions import db, start_as_reader
-from lti_app.gradebook.care import request_reading
+from lti_app.gradebook.columns.care import request_reading
 from lti_app.gradebook.models import LineItem, ReadingState, Score, Sends
 from lti_app.registrations.models import Registration
 from lti_app.roster.models import LtiUser

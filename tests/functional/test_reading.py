@@ -19,8 +19,8 @@ from lti_app import create_app
 from lti_app.clock import utc_now
 from lti_app.delivery.worker import LEASE_SECONDS, drain, run_once
 from lti_app.extensions import db
-from lti_app.gradebook.care import look_after, request_reading
-from lti_app.gradebook.delivery import deliver
+from lti_app.gradebook.columns.care import look_after, request_reading
+from lti_app.gradebook.delivery.work import deliver
 from lti_app.gradebook.models import Difference, Keeps, LineItem, ReadingState, Score, ScoreState, Sends
 from lti_app.gradebook.wishes import set_policy
 from lti_app.roster.models import LtiUser, Membership, MembershipStatus

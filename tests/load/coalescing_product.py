@@ -21,7 +21,7 @@ from lti_app.clock import utc_now
 from lti_app.delivery.services import unblock
 from lti_app.delivery.worker import drain
 from lti_app.extensions import db
-from lti_app.gradebook.delivery import deliver
+from lti_app.gradebook.delivery.work import deliver
 from lti_app.gradebook.models import Score
 from lti_app.registrations.models import Registration
 from tests.load.deliver_product import make_due

@@ -14,7 +14,7 @@ from lti_app import create_app
 from lti_app.clock import utc_now
 from lti_app.delivery.worker import drain
 from lti_app.extensions import db
-from lti_app.gradebook.delivery import deliver
+from lti_app.gradebook.delivery.work import deliver
 from lti_app.gradebook.services import column_for, set_score
 from lti_app.registrations.models import Deployment, Registration
 from lti_app.roster.models import Context, LtiUser, ResourceLink

@@ -21,7 +21,7 @@ from lti_app import create_app
 from lti_app.clock import utc_now
 from lti_app.delivery.worker import drain
 from lti_app.extensions import db
-from lti_app.gradebook.care import look_after
+from lti_app.gradebook.columns.care import look_after
 from lti_app.gradebook.models import LineItem, ReadingState, Score, ScoreState
 from lti_app.registrations.models import Deployment, Registration
 from lti_app.roster.models import Context, LtiUser, ResourceLink

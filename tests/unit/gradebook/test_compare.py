@@ -8,7 +8,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from lti_app.gradebook.compare import Finding, Habits, Shown, Told, compare
+from lti_app.gradebook.columns.compare import Finding, Habits, Shown, Told, compare
 from lti_app.gradebook.models import Difference
 
 AGREES, CHANGED, RESCALED = Finding.AGREES, Finding.CHANGED, Finding.RESCALED

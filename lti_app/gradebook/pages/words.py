@@ -8,8 +8,8 @@ from decimal import Decimal
 
 from flask_babel import format_decimal, gettext, lazy_gettext
 
-from lti_app.gradebook.listing import ColumnRow, Group, Numbers
 from lti_app.gradebook.models import ColumnKind, Keeps, LineItem, ReadingState, Sends
+from lti_app.gradebook.pages.listing import ColumnRow, Group, Numbers
 from lti_app.gradebook.queries import ScoreRow
 from lti_app.launches.current import local_text
 

@@ -17,9 +17,9 @@ from integrations.lti.ags import AgsClient
 from integrations.platforms.base import Platform
 from integrations.terms import LineItem, Outcome, Result, ScoreAnswer, ServiceAccess
 from lti_app.clock import utc_now
-from lti_app.gradebook.jobs import Column, Done, Job
+from lti_app.gradebook.delivery.jobs import Column, Done, Job
+from lti_app.gradebook.delivery.respect import difference_by_teacher
 from lti_app.gradebook.policy import STEPS
-from lti_app.gradebook.respect import difference_by_teacher
 
 log = structlog.get_logger()
 

@@ -6,7 +6,7 @@ from decimal import Decimal
 
 from integrations.platforms.base import Platform
 from integrations.terms import Result, SentScore
-from lti_app.gradebook.compare import Finding, Habits, Shown, Told, compare
+from lti_app.gradebook.columns.compare import Finding, Habits, Shown, Told, compare
 from lti_app.gradebook.models import Difference
 
 

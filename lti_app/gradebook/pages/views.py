@@ -14,14 +14,14 @@ from integrations.terms import Outcome
 from lti_app.clock import local_day, utc_now
 from lti_app.errors import NotHere
 from lti_app.extensions import db
-from lti_app.gradebook import exports, listing, words
-from lti_app.gradebook.blueprint import SCORE, asked_here, back, bp, kept, page_here, score_here
-from lti_app.gradebook.listing import PAGE, ColumnRow, Group
 from lti_app.gradebook.models import ScoreState
+from lti_app.gradebook.oversight.requeue import can_go_again, requeue
+from lti_app.gradebook.pages import exports, listing, words
+from lti_app.gradebook.pages.blueprint import SCORE, asked_here, back, bp, kept, page_here, score_here
+from lti_app.gradebook.pages.listing import PAGE, ColumnRow, Group
+from lti_app.gradebook.pages.wish_views import act
 from lti_app.gradebook.queries import ScoreRow, resting_until
-from lti_app.gradebook.requeue import can_go_again, requeue
 from lti_app.gradebook.services import retry as try_again
-from lti_app.gradebook.wish_views import act
 from lti_app.launches.current import local_text, require_context, require_staff
 
 __all__ = ["act", "bp"]

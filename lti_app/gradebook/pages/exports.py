@@ -8,8 +8,8 @@ from zoneinfo import ZoneInfo
 from flask_babel import gettext
 
 from integrations.content.spreadsheet import Sheet, write_csv_for_people, write_xlsx
-from lti_app.gradebook import words
-from lti_app.gradebook.listing import MOST_EXPORTED, Asked, cells_by_person
+from lti_app.gradebook.pages import words
+from lti_app.gradebook.pages.listing import MOST_EXPORTED, Asked, cells_by_person
 from lti_app.gradebook.queries import ScoreRow
 from lti_app.launches.current import require_context
 

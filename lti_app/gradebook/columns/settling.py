@@ -16,7 +16,7 @@ from sqlalchemy import ColumnElement, Select, and_, func, or_, select, update
 
 from integrations.terms import GradingProgress, Outcome, Result
 from lti_app.extensions import db
-from lti_app.gradebook.compare import Finding, Habits, Shown, Told, compare
+from lti_app.gradebook.columns.compare import Finding, Habits, Shown, Told, compare
 from lti_app.gradebook.locks import is_overridden
 from lti_app.gradebook.models import Difference, Keeps, LineItem, Score, ScoreState, Sends
 from lti_app.gradebook.services import is_meant

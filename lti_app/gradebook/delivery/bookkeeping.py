@@ -18,12 +18,12 @@ from lti_app.delivery.exchanges import FailedCall, note
 from lti_app.delivery.services import learn_clock, reading, record_failure, record_success, rest
 from lti_app.delivery.worker import Turn
 from lti_app.extensions import db
-from lti_app.gradebook import doubts
-from lti_app.gradebook.jobs import Done, is_final
+from lti_app.gradebook.delivery import doubts
+from lti_app.gradebook.delivery.jobs import Done, is_final
+from lti_app.gradebook.delivery.sending import TROUBLES, Sender
 from lti_app.gradebook.locks import is_overridden, lock_rows
 from lti_app.gradebook.models import LineItem, ReadingState, Score, ScoreState
 from lti_app.gradebook.policy import STEPS, wait_after
-from lti_app.gradebook.sending import TROUBLES, Sender
 from lti_app.gradebook.services import is_meant
 
 _SCORE = cast(Table, Score.__table__)

@@ -26,9 +26,8 @@ from lti_app.delivery.models import DeliverySlot
 from lti_app.delivery.services import reading, record_success
 from lti_app.delivery.worker import Turn
 from lti_app.extensions import db
-from lti_app.gradebook.compare import Habits
-from lti_app.gradebook.models import LineItem, ReadingState, Score
-from lti_app.gradebook.settling import (
+from lti_app.gradebook.columns.compare import Habits
+from lti_app.gradebook.columns.settling import (
     FRESH,
     Findings,
     hold_all,
@@ -37,6 +36,7 @@ from lti_app.gradebook.settling import (
     settle_shown,
     try_one_swallowed,
 )
+from lti_app.gradebook.models import LineItem, ReadingState, Score
 
 CHUNK = 500
 MOST_SECONDS = 180.0

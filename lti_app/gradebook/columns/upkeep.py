@@ -18,9 +18,9 @@ from integrations.terms import LineItem as PlatformsItem
 from lti_app.clock import utc_now
 from lti_app.delivery.worker import Turn
 from lti_app.extensions import db
+from lti_app.gradebook.columns.reading import Gradebook, locked
 from lti_app.gradebook.locks import lock_rows
 from lti_app.gradebook.models import ColumnKind, LineItem, ReadingState, Score, ScoreState
-from lti_app.gradebook.reading import Gradebook, locked
 from lti_app.gradebook.wishes import gradebook_address, send_kept_back
 
 _UNTOLD: dict[str, Any] = {

@@ -19,11 +19,11 @@ from lti_app.delivery.models import DeliverySlot
 from lti_app.delivery.services import due_registrations, reading
 from lti_app.delivery.worker import Turn
 from lti_app.extensions import db, platform_services
-from lti_app.gradebook import doubts
-from lti_app.gradebook.bookkeeping import write_outcomes
-from lti_app.gradebook.jobs import BATCH, Done, Job, due_scores
+from lti_app.gradebook.delivery import doubts
+from lti_app.gradebook.delivery.bookkeeping import write_outcomes
+from lti_app.gradebook.delivery.jobs import BATCH, Done, Job, due_scores
+from lti_app.gradebook.delivery.sending import Sender
 from lti_app.gradebook.models import Score
-from lti_app.gradebook.sending import Sender
 from lti_app.registrations.models import Registration, RegistrationStatus
 from lti_app.registrations.services import service_access
 

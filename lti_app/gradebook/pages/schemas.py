@@ -10,8 +10,8 @@ from flask_babel import lazy_gettext
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
 
 from integrations.lti.claim_fields import Text
-from lti_app.gradebook.listing import Group
 from lti_app.gradebook.models import Keeps, Sends
+from lti_app.gradebook.pages.listing import Group
 
 LARGEST_ID = 2**63 - 1
 MOST_CREDITS = 10_000

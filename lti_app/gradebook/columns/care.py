@@ -20,9 +20,17 @@ from lti_app.delivery.exchanges import FailedCall, note
 from lti_app.delivery.services import due_registrations, reading, record_failure, wake_after_commit
 from lti_app.delivery.worker import Turn
 from lti_app.extensions import db, platform_services
-from lti_app.gradebook.models import LineItem, ReadingState
-from lti_app.gradebook.reading import EVERY_QUIET, Gradebook, Task, begin, finished, gone, locked, read
-from lti_app.gradebook.upkeep import (
+from lti_app.gradebook.columns.reading import (
+    EVERY_QUIET,
+    Gradebook,
+    Task,
+    begin,
+    finished,
+    gone,
+    locked,
+    read,
+)
+from lti_app.gradebook.columns.upkeep import (
     TAKEN_UP_FOR,
     Wish,
     delete_there,
@@ -34,6 +42,7 @@ from lti_app.gradebook.upkeep import (
     removed,
     take_up,
 )
+from lti_app.gradebook.models import LineItem, ReadingState
 from lti_app.registrations.models import Registration, RegistrationStatus
 from lti_app.registrations.services import service_access
 

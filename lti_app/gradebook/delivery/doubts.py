@@ -13,10 +13,10 @@ from sqlalchemy import update
 
 from integrations.terms import Outcome
 from lti_app.extensions import db
-from lti_app.gradebook.jobs import Done, Job
+from lti_app.gradebook.delivery.jobs import Done, Job
+from lti_app.gradebook.delivery.sending import Sender
 from lti_app.gradebook.locks import lock_rows
 from lti_app.gradebook.models import Score
-from lti_app.gradebook.sending import Sender
 
 
 def begin(sender: Sender, jobs: Iterable[Job]) -> set[int]:

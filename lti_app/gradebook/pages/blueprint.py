@@ -8,10 +8,10 @@ from flask import Blueprint, redirect, request, url_for
 from werkzeug.wrappers import Response
 
 from lti_app.errors import NotHere
-from lti_app.gradebook.listing import Asked, Group, column_in_context
 from lti_app.gradebook.models import LineItem, Score
+from lti_app.gradebook.pages.listing import Asked, Group, column_in_context
+from lti_app.gradebook.pages.schemas import AskedSchema
 from lti_app.gradebook.queries import score_in_context
-from lti_app.gradebook.schemas import AskedSchema
 from lti_app.launches.current import require_context
 
 bp = Blueprint("gradebook", __name__)

@@ -14,12 +14,13 @@ from integrations.platforms.registry import platform_for
 from lti_app.clock import local_day, utc_now
 from lti_app.errors import NotHere
 from lti_app.extensions import db
-from lti_app.gradebook import listing, wishes, words
-from lti_app.gradebook.blueprint import COLUMN, SCORE, back, bp, column_here, kept, score_here
-from lti_app.gradebook.care import request_reading
+from lti_app.gradebook import wishes
+from lti_app.gradebook.columns.care import request_reading
 from lti_app.gradebook.models import ColumnKind, LineItem
+from lti_app.gradebook.pages import listing, words
+from lti_app.gradebook.pages.blueprint import COLUMN, SCORE, back, bp, column_here, kept, score_here
+from lti_app.gradebook.pages.schemas import CreditsSchema, DoSchema, PolicySchema
 from lti_app.gradebook.queries import row_in_context
-from lti_app.gradebook.schemas import CreditsSchema, DoSchema, PolicySchema
 from lti_app.launches.current import local_text, require_context, require_staff
 from lti_app.organisations.services import term_of
 from lti_app.roster.models import Audience
