@@ -243,4 +243,6 @@ def test_a_platform_that_refuses_every_token_is_not_stormed(strict: Strict) -> N
         passed(strict, user)
     strict.refusals = [(401, {}, {})] * 99
     assert "3 unsent" in deliver(strict)
-    assert len(strict.calls) == len(strict.token_requests) == 2
+    # Two calls side by side, each once more with the one new token; then the rest waits.
+    assert len(strict.token_requests) == 2
+    assert len(strict.calls) <= 4

@@ -89,6 +89,14 @@ class Story:
         self.desk, self.clock = desk, clock
         self.school: School = desk.school(f"s{next(NUMBERS)}.test", kind)
         self.school.clock_ahead = ahead
+        # A column that was "not found" for a moment is there when it is looked for again.
+        there = {
+            "id": self.school.column_url(NAME),
+            "label": "微课",
+            "scoreMaximum": 100,
+            "resourceLinkId": NAME,
+        }
+        self.school.columns.append(there)
         column = desk.column(self.school, NAME)
         assert column is not None
         self.column = column

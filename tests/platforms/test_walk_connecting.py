@@ -33,7 +33,7 @@ def school(tool: LiveTool, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     """A school that has never heard of the tool, and the tool that has never heard of it."""
     folder: Path = tmp_path_factory.mktemp("school")
     with running_sandbox(folder, free_port(), tool.url) as url, tool.serve():
-        yield School(url)
+        yield School(url, tool)
 
 
 def invite(tool: LiveTool) -> str:
