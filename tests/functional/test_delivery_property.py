@@ -291,6 +291,8 @@ def test_the_gradebook_ends_as_wanted(desk: Desk, kind: str) -> None:
     @example([*FIRST, ("want", "u1", 2_00), ("work", "dies"), ("want", "u1", 3_00), ("wait", 4000)], 0)
     @example([*FIRST, ("teacher", "u1", 5.25), ("want", "u1", 3_00)], 0)
     @example([*FIRST, ("looks",), ("teacher", "u1", None), ("want", "u1", 3_00)], 0)
+    @example([("want", "u1", 1_00), ("work", "is overtaken"), ("want", "u1", 1_00)], 0)
+    @example([("want", "u3", 1_00), ("work", "is overtaken"), ("teacher", "u3", 0.25)], 0)
     def holds(steps: list[tuple[str, ...]], ahead: float) -> None:
         with time_machine.travel(START, tick=False) as clock:
             story = Story(desk, clock, kind, ahead)

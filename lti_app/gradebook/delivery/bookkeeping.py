@@ -9,7 +9,7 @@ from decimal import ROUND_HALF_UP, Decimal
 from typing import Any, cast
 
 import structlog
-from sqlalchemy import String, Table, bindparam, case, or_, select, update
+from sqlalchemy import String, Table, bindparam, case, or_, select, tuple_, update
 
 from integrations.terms import Outcome
 from lti_app.clock import utc_now
@@ -19,7 +19,7 @@ from lti_app.delivery.services import learn_clock, reading, record_failure, reco
 from lti_app.delivery.worker import Turn
 from lti_app.extensions import db
 from lti_app.gradebook.delivery import doubts
-from lti_app.gradebook.delivery.jobs import Done, is_final
+from lti_app.gradebook.delivery.jobs import Done, Job, is_final
 from lti_app.gradebook.delivery.sending import TROUBLES, Sender
 from lti_app.gradebook.locks import is_overridden, lock_rows
 from lti_app.gradebook.models import LineItem, ReadingState, Score, ScoreState
@@ -65,7 +65,7 @@ def write_outcomes(turn: Turn, sender: Sender, done: Sequence[Done], *, final: b
             _write_rest(turn, sender, now)
         _write_records(turn, done, now)
     else:
-        _send_again([one.job.id for one in done if one.answer is not None], now)
+        _send_again([one.job for one in done if one.answer is not None], now)
     db.session.commit()
     if held:
         _free_columns(passed, done, now)
@@ -77,9 +77,13 @@ def _lock(done: Sequence[Done]) -> None:
     lock_rows(Score.id.in_([one.job.id for one in done]))
 
 
-def _send_again(score_ids: Sequence[int], now: datetime) -> None:
-    """Those of a column that is paused now wait until it goes on."""
-    again = Score.id.in_(score_ids) & is_meant() & ~is_overridden()
+def _send_again(jobs: Sequence[Job], now: datetime) -> None:
+    """What may show instead of something newer: nobody takes it for a teacher's. What another worker sent just
+    the same stands, in whichever order they arrived. Those of a column that is paused now wait until it goes
+    on."""
+    same = tuple_(Score.id, Score.sent_revision).in_([(job.id, job.revision) for job in jobs])
+    again = Score.id.in_([job.id for job in jobs]) & ~same & is_meant() & ~is_overridden()
+    db.session.execute(update(Score).where(again).values(in_doubt=True))
     kept = again & Score.line_item_id.in_(_PAUSED)
     db.session.execute(update(Score).where(kept).values(state=ScoreState.WAITING, due_at=None, outcome=None))
     db.session.execute(update(Score).where(again).values(state=ScoreState.WAITING, due_at=now))
