@@ -243,6 +243,6 @@ def test_a_platform_that_refuses_every_token_is_not_stormed(strict: Strict) -> N
         passed(strict, user)
     strict.refusals = [(401, {}, {})] * 99
     assert "3 unsent" in deliver(strict)
-    # Two calls side by side, each once more with the one new token; then the rest waits.
-    assert len(strict.token_requests) == 2
-    assert len(strict.calls) <= 4
+    # Two calls side by side, each once more with a token that was had after its refusal; then the rest waits.
+    assert 2 <= len(strict.token_requests) <= 3
+    assert 2 <= len(strict.calls) <= 4
