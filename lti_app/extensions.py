@@ -15,6 +15,7 @@ from flask_caching import Cache
 from flask_migrate import Migrate
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import BigInteger, DateTime, Engine, Integer, MetaData, String, event
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
 from sqlalchemy.orm import DeclarativeBase, registry
 from sqlalchemy.types import JSON, TypeDecorator
@@ -119,6 +120,12 @@ class ForgetfulCache(Cache):
 
 
 cache = ForgetfulCache()
+
+
+def insert_into(table: Any) -> Any:
+    """INSERT with ON CONFLICT into a model or table, in the dialect of the database."""
+    return (sqlite if db.engine.dialect.name == "sqlite" else postgresql).insert(table)
+
 
 _View = TypeVar("_View", bound=Callable[..., Any])
 _reading: ContextVar[bool] = ContextVar("reading", default=False)

@@ -83,11 +83,11 @@ def _piles(facts: Iterable[QueueFacts]) -> Iterator[Metric]:
     unsent = _gauge("gongyu_scores_unsent", "Scores that will be sent by themselves.", "outcome")
     held = _gauge("gongyu_scores_held", "Scores that cannot arrive until somebody acts.", "outcome")
     withheld = _gauge("gongyu_scores_withheld", "Scores that a teacher keeps back: paused or not released.")
+    # With the zeros of all usual outcomes: a series that begins with its first fault shows no growth.
+    usual = {
+        state: [outcome for outcome, step in STEPS.items() if step.state is state] for state in ScoreState
+    }
     for one in facts:
-        # With the zeros of all usual outcomes: a series that begins with its first fault shows no growth.
-        usual = {
-            state: [outcome for outcome, step in STEPS.items() if step.state is state] for state in ScoreState
-        }
         for metric, piles, outcomes in (
             (unsent, one.unsent, [None, *usual[ScoreState.WAITING]]),
             (held, one.held, usual[ScoreState.HELD]),

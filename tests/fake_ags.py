@@ -14,7 +14,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from email.utils import format_datetime
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import requests
@@ -22,16 +23,20 @@ from flask import Flask
 from requests.adapters import BaseAdapter
 from sqlalchemy import event, select
 
+from integrations.http import PlatformHttp
 from integrations.terms import ActivityProgress, GradingProgress
+from lti_app import create_app
 from lti_app.clock import utc_now
 from lti_app.delivery.models import DeliverySlot
-from lti_app.delivery.worker import Work, drain, run_once
+from lti_app.delivery.turns import Work
+from lti_app.delivery.worker import drain, run_once
 from lti_app.extensions import db, start_as_reader
 from lti_app.gradebook.delivery.work import deliver
 from lti_app.gradebook.models import LineItem, Score
 from lti_app.gradebook.services import column_for, retry, set_score
 from lti_app.registrations.models import Deployment, Registration
 from lti_app.roster.models import Context, LtiUser, ResourceLink
+from tests.conftest import settings_for
 from tests.platforms.faulty.gradebook import Answer, Gradebook
 
 SCOPES = [f"https://purl.imsglobal.org/spec/lti-ags/scope/{name}" for name in ("lineitem", "score")]
@@ -346,3 +351,20 @@ class Desk:
         finally:
             self.network.cut = False
             event.remove(engine, "before_cursor_execute", refuse)
+
+
+D = TypeVar("D", bound=Desk)
+
+
+@contextmanager
+def running_desk(
+    kind: type[D], folder: Path, database_url: str, *, metrics_token: str | None = None, **how: Any
+) -> Iterator[D]:
+    """A desk (made with `how`) of an application on this database whose network are the desk's schools."""
+    network = FakeAgs()
+    settings = settings_for(folder, database_url, metrics_token=metrics_token)
+    app = create_app(settings, http=PlatformHttp(adapter=network))
+    yield kind(app, network, **how)
+    with app.app_context():
+        db.session.remove()
+        db.engine.dispose()

@@ -16,7 +16,7 @@ from sqlalchemy.orm import defer
 from lti_app.accounts.access import Reach
 from lti_app.accounts.models import BatchKind, ImportBatch
 from lti_app.clock import utc_now
-from lti_app.delivery.worker import Turn
+from lti_app.delivery.turns import Turn
 from lti_app.errors import NotHere
 from lti_app.extensions import db
 from lti_app.roster.models import LtiUser

@@ -15,7 +15,6 @@ import structlog
 from flask import Blueprint, jsonify, request
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
 from sqlalchemy import delete, select
-from sqlalchemy.dialects import postgresql, sqlite
 
 from integrations.errors import BadMessage, PlatformError
 from integrations.lti.id_token import verify_id_token
@@ -26,8 +25,8 @@ from lti_app.connection.models import ReceivedNotice
 from lti_app.connection.subject import own_address
 from lti_app.delivery.models import DeliverySlot
 from lti_app.delivery.services import may_be_served, reading
-from lti_app.delivery.worker import Turn
-from lti_app.extensions import db, platform_services
+from lti_app.delivery.turns import Turn
+from lti_app.extensions import db, insert_into, platform_services
 from lti_app.registrations.models import Deployment, DeploymentStatus, Registration
 from lti_app.registrations.services import address_policy, find_for_login, service_access
 from lti_app.roster.copies import record_copy
@@ -217,9 +216,8 @@ def _is_new(sender: _Sender, notice: Notice, deployment_pk: int) -> bool:
     if secrets.randbelow(SWEEP_ONE_IN) == 0:
         # A token older than ten minutes is refused, so what is older than that cannot come again.
         db.session.execute(delete(ReceivedNotice).where(ReceivedNotice.received_at < now - KEPT))
-    insert = sqlite.insert if db.engine.dialect.name == "sqlite" else postgresql.insert
     new = db.session.scalar(
-        insert(ReceivedNotice)
+        insert_into(ReceivedNotice)
         .values(
             registration_id=sender.registration_id,
             notice_id=notice.id,

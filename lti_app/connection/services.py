@@ -16,7 +16,7 @@ from lti_app.connection.models import CheckState, ConnectionCheck
 from lti_app.connection.subject import own_address, subject_of
 from lti_app.delivery.models import DeliverySlot
 from lti_app.delivery.services import may_be_served, reading, unblock, wake_after_commit
-from lti_app.delivery.worker import Turn
+from lti_app.delivery.turns import Turn
 from lti_app.extensions import db, platform_services
 from lti_app.registrations.models import Registration
 

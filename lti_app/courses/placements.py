@@ -22,9 +22,9 @@ from lti_app.courses.queries import (
     placement_of,
     quizzes,
 )
-from lti_app.courses.services import Learner, insert_into, locked_progress, settle
+from lti_app.courses.services import Learner, locked_progress, settle
 from lti_app.credits.projection import project_person as project_credits
-from lti_app.extensions import db
+from lti_app.extensions import db, insert_into
 from lti_app.gradebook.services import column_of, describe_column, drop_unsent, send_dropped
 
 

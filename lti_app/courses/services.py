@@ -8,10 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
 from sqlalchemy import func, select
-from sqlalchemy.dialects import postgresql, sqlite
 
 from lti_app.clock import utc_now
 from lti_app.courses import marking
@@ -28,7 +26,7 @@ from lti_app.courses.projection import project_person
 from lti_app.courses.queries import attempts_of, best_scores, lessons_of, quizzes
 from lti_app.credits.models import SourceKind
 from lti_app.credits.services import record_event
-from lti_app.extensions import db
+from lti_app.extensions import db, insert_into
 from lti_app.organisations.models import School
 
 
@@ -236,8 +234,3 @@ def _award(learner: Learner, course: Course, now: datetime) -> None:
         child_pk=learner.child_pk,
         label=course.title,
     )
-
-
-def insert_into(model: Any) -> Any:
-    """INSERT with ON CONFLICT, in the dialect of the database."""
-    return (sqlite if db.engine.dialect.name == "sqlite" else postgresql).insert(model)

@@ -34,13 +34,6 @@ AT_THE_END = Told(
     lazy_gettext("学完后写入一次成绩。"),
     NOTHING_TO_DO,
 )
-WITH_THE_FIRST_STEP = Told(
-    lazy_gettext("学习中"),
-    "primary",
-    "pencil",
-    lazy_gettext("学完第一节必修内容后写入进度。"),
-    NOTHING_TO_DO,
-)
 NO_COLUMN = Told(
     lazy_gettext("没有成绩列"),
     "waiting",

@@ -16,10 +16,9 @@ from lti_app.clock import utc_now
 from lti_app.courses.dates import NAMES, dates_of
 from lti_app.courses.models import ContentItem, Counts, Course
 from lti_app.courses.proposals import COURSE, ITEM
-from lti_app.courses.services import insert_into
 from lti_app.deep_linking.asked import Asked
 from lti_app.deep_linking.models import ContentAnswer, PickedCourse
-from lti_app.extensions import db
+from lti_app.extensions import db, insert_into
 from lti_app.launches.models import LaunchSession
 from lti_app.registrations.keys import signing_key
 from lti_app.registrations.models import Deployment

@@ -10,11 +10,9 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-from sqlalchemy.dialects import postgresql, sqlite
-
 from integrations.errors import Exchange
 from lti_app.delivery.models import FailedExchange
-from lti_app.extensions import db
+from lti_app.extensions import db, insert_into
 
 SHOWN = 500
 _LOOKED_AT = 16_384
@@ -23,8 +21,7 @@ GONE = "…"
 _PLAIN_MEMBERS = frozenset(
     {
         *("activityProgress", "gradingProgress", "scoreGiven", "scoreMaximum", "timestamp", "submittedAt"),
-        *("submission", "https://canvas.instructure.com/lti/submission", "new_submission", "preserve_score"),
-        *("prioritize_non_tool_grade", "label", "resourceId", "tag", "startDateTime", "endDateTime"),
+        *("label", "resourceId", "tag", "startDateTime", "endDateTime"),
         *("grant_type", "scope", "client_assertion_type"),
     }
 )
@@ -57,7 +54,6 @@ class FailedCall:
 
 def note(registration_id: int, call: FailedCall, now: datetime) -> None:
     """Keep it as the registration's last failed exchange, without tokens and personal data."""
-    insert = sqlite.insert if db.engine.dialect.name == "sqlite" else postgresql.insert
     exchange = call.exchange
     values = {
         "at": now,
@@ -70,7 +66,7 @@ def note(registration_id: int, call: FailedCall, now: datetime) -> None:
         "answer": clean_answer(exchange.answer, call.private),
     }
     db.session.execute(
-        insert(FailedExchange)
+        insert_into(FailedExchange)
         .values(registration_id=registration_id, **values)
         .on_conflict_do_update(index_elements=["registration_id"], set_=values)
     )
@@ -124,10 +120,10 @@ def _storable(text: str) -> str:
 def _harmless(value: dict[str, Any], private: Collection[str]) -> dict[str, Any]:
     shown: dict[str, Any] = {}
     for name, member in value.items():
-        if name not in _PLAIN_MEMBERS:
-            shown[name] = GONE
-        elif isinstance(member, dict):
+        if isinstance(member, dict):  # also a platform's own extensions: of them what is true or false
             shown[name] = _harmless(member, private)
+        elif name not in _PLAIN_MEMBERS and not isinstance(member, bool):
+            shown[name] = GONE
         else:
             shown[name] = clean(member, private) if isinstance(member, str) and name != "scope" else member
     return shown

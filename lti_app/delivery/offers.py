@@ -7,13 +7,12 @@ from datetime import datetime, timedelta
 
 from flask import Flask
 from sqlalchemy import ColumnElement, and_, func, or_, select
-from sqlalchemy.dialects import postgresql, sqlite
 
 from lti_app.clock import utc_now
 from lti_app.delivery.models import DeliverySlot
 from lti_app.delivery.services import LONGEST_LEASE, is_free
 from lti_app.delivery.turns import DueTurn, Work, find_turns, rota_of
-from lti_app.extensions import db, start_as_reader
+from lti_app.extensions import db, insert_into, start_as_reader
 
 
 def offer(
@@ -71,14 +70,13 @@ def _mark(turns: Sequence[DueTurn], now: datetime, seconds: float) -> Collection
     """Those that nobody else marked or took meanwhile. In the order of ids, as all that lock several."""
     if not turns:
         return ()
-    insert = sqlite.insert if db.engine.dialect.name == "sqlite" else postgresql.insert
     until = now + timedelta(seconds=seconds)
     rows = [
         {"registration_id": one, "offered_until": until, "failures": 0, "clock_ahead": 0}
         for one in sorted(turn.registration_id for turn in turns)
     ]
     statement = (
-        insert(DeliverySlot)
+        insert_into(DeliverySlot)
         .values(rows)
         .on_conflict_do_update(
             index_elements=["registration_id"],

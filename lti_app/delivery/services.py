@@ -10,11 +10,10 @@ from typing import Any
 
 from flask import current_app
 from sqlalchemy import ColumnElement, Update, and_, event, or_, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import InstrumentedAttribute
 
 from lti_app.delivery.models import DeliverySlot
-from lti_app.extensions import db, start_as_reader
+from lti_app.extensions import db, insert_into, start_as_reader
 from lti_app.registrations.models import Registration, RegistrationStatus
 
 FIRST_WAIT = 5.0
@@ -28,11 +27,10 @@ _WAKING = "wakes_delivery"
 def take_slot(registration_id: int, holder: str, now: datetime, seconds: float) -> bool:
     """Lease the registration to `holder` (unique per thread) until `seconds` from now, unless another
     worker has it or its circuit is open. One conditional upsert, so that two workers cannot both win."""
-    insert = sqlite.insert if db.engine.dialect.name == "sqlite" else postgresql.insert
     until = now + timedelta(seconds=seconds)
     free = or_(is_free(now), DeliverySlot.holder == holder)
     taken = db.session.scalar(
-        insert(DeliverySlot)
+        insert_into(DeliverySlot)
         .values(registration_id=registration_id, holder=holder, lease_until=until, failures=0)
         .on_conflict_do_update(
             index_elements=["registration_id"],

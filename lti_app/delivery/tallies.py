@@ -7,10 +7,9 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 from sqlalchemy import delete
-from sqlalchemy.dialects import postgresql, sqlite
 
 from lti_app.delivery.models import SINCE_EVER, DeliveryTally
-from lti_app.extensions import db
+from lti_app.extensions import db, insert_into
 
 WINDOW = timedelta(minutes=10)
 KEPT = timedelta(days=2)
@@ -28,8 +27,7 @@ def count(registration_id: int, counts: Mapping[str, int], now: datetime) -> Non
     ]
     if not rows:
         return
-    insert = sqlite.insert if db.engine.dialect.name == "sqlite" else postgresql.insert
-    statement = insert(DeliveryTally)
+    statement = insert_into(DeliveryTally)
     added = DeliveryTally.count + statement.excluded.count
     db.session.connection().execute(
         statement.on_conflict_do_update(

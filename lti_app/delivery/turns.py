@@ -108,14 +108,12 @@ def rota_of(app: Flask) -> Rota:
     return rota
 
 
-def due_turns(app: Flask, works: Sequence[Work], *, limit: int | None = None) -> list[tuple[str, int]]:
-    """(work, registration) of the turns that may begin now, most urgent first, each registration at most
-    once, those in trouble last. Whether they were offered to somebody else does not matter here."""
-    return [(turn.work, turn.registration_id) for turn in find_turns(app, works)][:limit]
-
-
 def find_turns(app: Flask, works: Sequence[Work]) -> list[DueTurn]:
-    """`due_turns` with what is known of each; one cheap query for each work and one for the troubled."""
+    """The turns that may begin now, most urgent first, each registration at most once, those in trouble last.
+    Whether they were offered to somebody else does not matter here.
+
+    One cheap query for each work and one for the troubled.
+    """
     due: dict[int, list[str]] = {}
     with app.app_context(), reading():
         now = utc_now()

@@ -16,13 +16,7 @@ from lti_app.clock import utc_now
 from lti_app.delivery.crew import Crew
 from lti_app.delivery.offers import offer
 from lti_app.delivery.services import reading
-from lti_app.delivery.turns import LEASE_SECONDS as LEASE_SECONDS
-from lti_app.delivery.turns import Served as Served
-from lti_app.delivery.turns import Turn as Turn
-from lti_app.delivery.turns import Work as Work
-from lti_app.delivery.turns import due_turns as due_turns
-from lti_app.delivery.turns import log_error
-from lti_app.delivery.turns import serve_turn as serve_turn
+from lti_app.delivery.turns import Work, log_error, serve_turn
 
 LOOK_SECONDS = 1.0
 SHORTEST_LOOK = 0.02

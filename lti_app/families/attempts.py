@@ -5,10 +5,9 @@ from __future__ import annotations
 from datetime import timedelta
 
 from sqlalchemy import case, delete, or_, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from lti_app.clock import utc_now
-from lti_app.extensions import db
+from lti_app.extensions import db, insert_into
 from lti_app.families.codes import Purpose
 from lti_app.families.models import CodeAttempts
 from lti_app.launches.models import LaunchSession
@@ -60,11 +59,10 @@ def _counters(launch: LaunchSession, purpose: Purpose) -> tuple[tuple[str, int],
 
 def _count(who: str, limit: int) -> bool:
     """One conditional upsert; False: the limit is reached."""
-    insert = sqlite.insert if db.engine.dialect.name == "sqlite" else postgresql.insert
     now = utc_now()
     over = CodeAttempts.began_at <= now - WINDOW
     counted = db.session.scalar(
-        insert(CodeAttempts)
+        insert_into(CodeAttempts)
         .values(who=who, wrong=1, began_at=now)
         .on_conflict_do_update(
             index_elements=["who"],

@@ -16,7 +16,7 @@ from sqlalchemy import ColumnElement, and_, select
 from integrations.terms import Outcome
 from lti_app.errors import NotHere
 from lti_app.extensions import db
-from lti_app.gradebook.models import ColumnKind, Keeps, LineItem, Score, ScoreState, Sends
+from lti_app.gradebook.models import Keeps, LineItem, Score, ScoreState, Sends
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class Wishes:
     sends: Sends
     paused: bool
     is_unmade: bool
-    """A column of credits that the LMS does not have yet. Who makes it sends what waits for it."""
+    """Who makes it sends what waits for it."""
     is_leaving: bool
 
     @property
@@ -50,7 +50,7 @@ def lock_columns(column_ids: Collection[int], *, alone: bool = False) -> dict[in
     Many may hold them at once. `alone`: wait for those, to change them. Columns that were removed meanwhile
     are left out.
     """
-    names = ("keeps", "sends", "paused", "kind", "url", "wants_deletion")
+    names = ("keeps", "sends", "paused", "is_unmade", "wants_deletion")
     query = (
         select(LineItem.id, *(getattr(LineItem, name) for name in names))
         .where(LineItem.id.in_(column_ids))
@@ -62,7 +62,7 @@ def lock_columns(column_ids: Collection[int], *, alone: bool = False) -> dict[in
             keeps=row.keeps,
             sends=row.sends,
             paused=row.paused,
-            is_unmade=row.kind is ColumnKind.CREDITS and row.url is None,
+            is_unmade=row.is_unmade,
             is_leaving=row.wants_deletion,
         )
         for row in db.session.execute(query)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 from enum import StrEnum
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, String, Text, UniqueConstraint
+from sqlalchemy import CheckConstraint, ColumnElement, ForeignKey, Index, String, Text, UniqueConstraint, and_
+from sqlalchemy.ext.hybrid import hybrid_property
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from integrations.terms import ActivityProgress, GradingProgress, Outcome
@@ -123,6 +124,16 @@ class LineItem(Model):
     reading_began_at: Mapped[datetime | None]
     read_at: Mapped[datetime | None]
     """When all its results were last read and compared."""
+
+    @hybrid_property
+    def is_unmade(self) -> bool:
+        """A column of credits that the LMS does not have yet: its cells wait until it is made."""
+        return self.kind is ColumnKind.CREDITS and self.url is None
+
+    @is_unmade.inplace.expression
+    @classmethod
+    def _is_unmade(cls) -> ColumnElement[bool]:
+        return and_(cls.kind == ColumnKind.CREDITS, cls.url.is_(None))
 
     resource_link: Mapped[ResourceLink | None] = relationship(lazy="raise")
     context: Mapped[Context] = relationship(lazy="raise")

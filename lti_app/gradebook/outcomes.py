@@ -9,7 +9,7 @@ from typing import Any
 from flask_babel import lazy_gettext
 
 from integrations.terms import Outcome
-from lti_app.gradebook.models import Difference, ScoreState
+from lti_app.gradebook.models import Difference, ScoreState, Sends
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +194,16 @@ DIFFERENCES = {
 _WITHHELD = {"paused": PAUSED, "on-release": ON_RELEASE, "no-column": NO_COLUMN}
 
 
+def kept_by(*, paused: bool, sends: Sends, is_unmade: bool) -> str | None:
+    """What keeps the results of a column like this here, if anything does: the teacher ("paused", "on-release"), or that the
+    LMS has no such column yet ("no-column")."""
+    if paused:
+        return "paused"
+    if sends is Sends.ON_RELEASE:
+        return "on-release"
+    return "no-column" if is_unmade else None
+
+
 def told(
     state: ScoreState,
     outcome: Outcome | None,
@@ -205,8 +215,7 @@ def told(
 ) -> Told:
     """What to say about a score in this state.
 
-    `withheld`: what keeps its column's results here ("paused", "on-release", "no-column"); said only of one
-    that is kept back. `keeps_teacher_grades`: of the platform, where a teacher's grade stays whatever is sent.
+    `withheld`: `kept_by` of its column; said only of one that is kept back. `keeps_teacher_grades`: of the platform, where a teacher's grade stays whatever is sent.
     """
     if state is ScoreState.DROPPED:
         return DROPPED

@@ -7,19 +7,17 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, and_, select
+from sqlalchemy import Select, select
 from sqlalchemy.orm import joinedload
 
 from integrations.platforms.registry import platform_for
 from integrations.terms import Outcome
 from lti_app.delivery.models import DeliverySlot
 from lti_app.extensions import db
-from lti_app.gradebook.models import ColumnKind, Difference, LineItem, Score, ScoreState, Sends
-from lti_app.gradebook.outcomes import Told, told
+from lti_app.gradebook.models import Difference, LineItem, Score, ScoreState, Sends
+from lti_app.gradebook.outcomes import Told, kept_by, told
 from lti_app.registrations.models import Registration
 from lti_app.roster.models import LtiUser
-
-_UNMADE = and_(LineItem.kind == ColumnKind.CREDITS, LineItem.url.is_(None))
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +29,7 @@ class ScoreRow:
     name: str | None
     column_id: int
     column: str
-    unmade: bool
+    is_unmade: bool
     paused: bool
     sends: Sends
     given: int
@@ -65,11 +63,7 @@ class ScoreRow:
         """Why a result is kept here: "paused" or "on-release" by the teacher's choice, or "no-column" yet."""
         if self.state is not ScoreState.WAITING or self.due_at is not None:
             return None
-        if self.paused:
-            return "paused"
-        if self.sends is Sends.ON_RELEASE:
-            return "on-release"
-        return "no-column" if self.unmade else None
+        return kept_by(paused=self.paused, sends=self.sends, is_unmade=self.is_unmade)
 
     @property
     def overruled(self) -> bool:
@@ -133,7 +127,7 @@ def rows() -> Select[*tuple[Any, ...]]:
             LtiUser.name,
             LineItem.id,
             LineItem.label,
-            _UNMADE,
+            LineItem.is_unmade,
             LineItem.paused,
             LineItem.sends,
             Score.given,

@@ -8,17 +8,14 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from sqlalchemy import ColumnElement, case, func, null, or_, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from integrations.lti.ags import SCOPE_LINE_ITEM
 from integrations.platforms.registry import platform_for
 from integrations.terms import ActivityProgress, GradingProgress, Outcome
 from lti_app.clock import utc_now
 from lti_app.delivery.services import wake_after_commit
-from lti_app.extensions import db
-from lti_app.gradebook.locks import is_overridden, lock_column
-from lti_app.gradebook.locks import lock_rows as lock_rows
-from lti_app.gradebook.locks import lock_scores as lock_scores
+from lti_app.extensions import db, insert_into
+from lti_app.gradebook.locks import is_overridden, lock_column, lock_rows
 from lti_app.gradebook.models import ColumnKind, Keeps, LineItem, ReadingState, Score, ScoreState
 from lti_app.gradebook.policy import STEPS
 from lti_app.registrations.models import Registration
@@ -321,8 +318,3 @@ def anew() -> dict[str, Any]:
 
 def _unless_overridden(**values: Any) -> dict[str, Any]:
     return {name: case((is_overridden(), getattr(Score, name)), else_=new) for name, new in values.items()}
-
-
-def insert_into(model: type[LineItem] | type[Score]) -> Any:
-    """INSERT with ON CONFLICT, in the dialect of the database."""
-    return (sqlite.insert if db.engine.dialect.name == "sqlite" else postgresql.insert)(model)

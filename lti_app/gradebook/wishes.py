@@ -17,11 +17,10 @@ from integrations.lti.ags import SCOPE_LINE_ITEM
 from lti_app.clock import utc_now
 from lti_app.delivery.services import wake_after_commit
 from lti_app.errors import NotHere
-from lti_app.extensions import db
+from lti_app.extensions import db, insert_into
 from lti_app.gradebook.locks import is_overridden, lock_column, lock_columns, lock_rows
 from lti_app.gradebook.models import ColumnKind, Keeps, LineItem, Score, ScoreState, Sends
-from lti_app.gradebook.services import anew, insert_into
-from lti_app.gradebook.services import send_mine as send_mine
+from lti_app.gradebook.services import anew
 from lti_app.organisations.models import Term
 from lti_app.registrations.models import Registration
 from lti_app.roster.models import Context, ResourceLink

@@ -6,10 +6,9 @@ from datetime import date
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from sqlalchemy import select
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 
-from lti_app.extensions import db
+from lti_app.extensions import db, insert_into
 from lti_app.organisations.models import District, School, Term
 
 
@@ -62,9 +61,8 @@ def term_of(district_id: int, day: date) -> Term:
     ).all()
     starts_on = max([starts_on, *(_next(t.ends_on) for t in others if t.ends_on < day)])
     ends_on = min([ends_on, *(_previous(t.starts_on) for t in others if t.starts_on > day)])
-    insert = sqlite.insert if db.engine.dialect.name == "sqlite" else postgresql.insert
     db.session.execute(
-        insert(Term)
+        insert_into(Term)
         .values(district_id=district_id, starts_on=starts_on, ends_on=ends_on)
         .on_conflict_do_nothing(index_elements=["district_id", "starts_on"])
     )

@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import cast
 
 from sqlalchemy import Table, func, select
-from sqlalchemy.dialects import postgresql, sqlite
 
 from integrations.platforms.registry import family_hint
 from integrations.terms import PlatformInfo
 from lti_app.clock import utc_now
-from lti_app.extensions import db
+from lti_app.extensions import db, insert_into
 from lti_app.registrations.models import Deployment, DeploymentPolicy, DeploymentStatus, Registration
 from lti_app.registrations.services import find_deployment
 
@@ -33,9 +32,8 @@ def met(registration: Registration, deployment_id: str) -> Deployment | None:
 
 def note(registration: Registration, deployment_id: str, status: DeploymentStatus) -> Deployment:
     """The deployment of that id, made with `status` when new; another launch may make it meanwhile."""
-    insert = sqlite.insert if db.engine.dialect.name == "sqlite" else postgresql.insert
     db.session.execute(
-        insert(cast(Table, Deployment.__table__))
+        insert_into(cast(Table, Deployment.__table__))
         .values(
             registration_id=registration.id,
             deployment_id=deployment_id,

@@ -9,13 +9,12 @@ from __future__ import annotations
 from datetime import datetime
 
 from sqlalchemy import ForeignKey, String, UniqueConstraint, literal, select
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Mapped, aliased, mapped_column
 
 from integrations.lti.notices import SCOPE_NOTICES, WANTED
 from integrations.terms import Launch
 from lti_app.clock import utc_now
-from lti_app.extensions import Id, Model, db
+from lti_app.extensions import Id, Model, db, insert_into
 from lti_app.registrations.models import Deployment
 
 MOST_ORIGINS = 10
@@ -48,9 +47,8 @@ def record_copy(registration_id: int, context_id: str, origin_context_id: str) -
     """Remember a copy; False when it was known, or a course is said to be its own copy."""
     if context_id == origin_context_id:
         return False
-    insert = sqlite.insert if db.engine.dialect.name == "sqlite" else postgresql.insert
     new = db.session.scalar(
-        insert(ContextCopy)
+        insert_into(ContextCopy)
         .values(
             registration_id=registration_id,
             context_id=context_id,

@@ -20,11 +20,10 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from sqlalchemy import Row, Select, Table, and_, bindparam, exists, or_, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import aliased
 
 from integrations.terms import CourseRole, Member, MemberStatus
-from lti_app.extensions import db
+from lti_app.extensions import db, insert_into
 from lti_app.roster.models import LtiUser, Membership, MembershipStatus
 from lti_app.roster.sync_models import LinkMember
 
@@ -168,7 +167,7 @@ def _new_users(reading: Reading, fresh: Mapping[str, Member], known: Mapping[str
     ]
     if not rows:
         return {}
-    db.session.connection().execute(_insert(_USER).on_conflict_do_nothing(), rows)
+    db.session.connection().execute(insert_into(_USER).on_conflict_do_nothing(), rows)
     query = select(LtiUser.sub, LtiUser.id).where(
         LtiUser.registration_id == reading.registration_id, LtiUser.sub.in_([row["sub"] for row in rows])
     )
@@ -226,7 +225,7 @@ def _enter(
     ]
     connection = db.session.connection()
     if rows:
-        connection.execute(_insert(_MEMBERSHIP).on_conflict_do_nothing(), rows)
+        connection.execute(insert_into(_MEMBERSHIP).on_conflict_do_nothing(), rows)
     stamp: dict[str, Any] = {"status": MembershipStatus.ACTIVE}
     if run is not None:
         stamp["roster_run"] = run
@@ -244,7 +243,7 @@ def _enter(
             {"resource_link_pk": reading.link_pk, "lti_user_pk": id_, "run": reading.run}
             for id_ in sorted(roles)
         ]
-        insert = _insert(_LINK_MEMBER)
+        insert = insert_into(_LINK_MEMBER)
         key = ["resource_link_pk", "lti_user_pk"]
         connection.execute(
             insert.on_conflict_do_update(index_elements=key, set_={"run": insert.excluded.run}), link_rows
@@ -264,8 +263,3 @@ def _mark_leaving(reading: Reading, ids: Sequence[int]) -> None:
         )
         .values(roster_run=-reading.run)
     )
-
-
-def _insert(table: Table) -> Any:
-    insert = sqlite.insert if db.engine.dialect.name == "sqlite" else postgresql.insert
-    return insert(table)

@@ -22,7 +22,7 @@ from integrations.platforms.registry import platform_for
 from integrations.terms import MemberPage, ServiceAccess
 from lti_app.clock import utc_now
 from lti_app.delivery.services import due_registrations, reading
-from lti_app.delivery.worker import Turn
+from lti_app.delivery.turns import Turn
 from lti_app.extensions import db, platform_services
 from lti_app.registrations.models import Registration, RegistrationStatus
 from lti_app.registrations.services import service_access

@@ -9,14 +9,12 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any
 
 from sqlalchemy import ColumnElement, and_, func, literal, or_, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from lti_app.clock import utc_now
 from lti_app.delivery.services import wake_after_commit
-from lti_app.extensions import db
+from lti_app.extensions import db, insert_into
 from lti_app.roster.models import LtiUser, Membership, MembershipStatus, ResourceLink
 from lti_app.roster.sync_models import RosterSync, SyncState
 
@@ -182,9 +180,8 @@ def is_dormant(context_pk: int, now: datetime) -> bool:
 
 
 def _ensure(registration_id: int, context_pk: int, link_pk: int | None) -> None:
-    insert: Any = sqlite.insert if db.engine.dialect.name == "sqlite" else postgresql.insert
     db.session.execute(
-        insert(RosterSync)
+        insert_into(RosterSync)
         .values(registration_id=registration_id, context_pk=context_pk, resource_link_pk=link_pk)
         .on_conflict_do_nothing()
     )

@@ -12,8 +12,6 @@ import time_machine
 from sqlalchemy import select
 from time_machine import Traveller
 
-from integrations.http import PlatformHttp
-from lti_app import create_app
 from lti_app.clock import utc_now
 from lti_app.delivery.worker import drain
 from lti_app.extensions import db
@@ -24,8 +22,7 @@ from lti_app.gradebook.wishes import add_credits_column, remove_column
 from lti_app.organisations.models import School as OurSchool
 from lti_app.organisations.services import term_of
 from lti_app.roster.models import Context, ResourceLink
-from tests.conftest import settings_for
-from tests.fake_ags import READING, SCOPES, Desk, FakeAgs, School, answer
+from tests.fake_ags import READING, SCOPES, Desk, School, answer, running_desk
 
 START = datetime(2026, 11, 23, 19, 0, tzinfo=UTC)
 
@@ -60,12 +57,10 @@ def clock() -> Iterator[Traveller]:
 
 @pytest.fixture
 def desk(database_url: str, tmp_path: Path, clock: Traveller) -> Iterator[Columns]:
-    network = FakeAgs()
-    app = create_app(settings_for(tmp_path, database_url), http=PlatformHttp(adapter=network))
-    yield Columns(app, network, works=(deliver, look_after), scopes=(*SCOPES, READING))
-    with app.app_context():
-        db.session.remove()
-        db.engine.dispose()
+    with running_desk(
+        Columns, tmp_path, database_url, works=(deliver, look_after), scopes=(*SCOPES, READING)
+    ) as running:
+        yield running
 
 
 def methods(school: School) -> list[str]:

@@ -16,33 +16,27 @@ import time_machine
 from sqlalchemy import select, update
 from time_machine import Traveller
 
-from integrations.http import PlatformHttp
 from integrations.terms import GradingProgress, Outcome
-from lti_app import create_app
 from lti_app.clock import utc_now
 from lti_app.delivery.models import SINCE_EVER, DeliverySlot, DeliveryTally, FailedExchange
 from lti_app.delivery.offers import offer
 from lti_app.delivery.tallies import count, prune
-from lti_app.delivery.worker import EmbeddedWorker, Turn, due_turns, serve_turn
+from lti_app.delivery.turns import Turn, find_turns, serve_turn
+from lti_app.delivery.worker import EmbeddedWorker
 from lti_app.extensions import db
 from lti_app.gradebook.delivery.work import deliver
 from lti_app.gradebook.models import Difference, ScoreState
 from lti_app.gradebook.models import Score as ScoreRow
 from lti_app.roster.models import LtiUser
-from tests.conftest import settings_for
-from tests.fake_ags import READING, SCOPES, Desk, FakeAgs, School, answer
+from tests.fake_ags import READING, SCOPES, Desk, School, answer, running_desk
 
 START = datetime(2026, 11, 23, 19, 0, tzinfo=UTC)
 
 
 @pytest.fixture
 def desk(database_url: str, tmp_path: Path) -> Iterator[Desk]:
-    network = FakeAgs()
-    app = create_app(settings_for(tmp_path, database_url), http=PlatformHttp(adapter=network))
-    yield Desk(app, network)
-    with app.app_context():
-        db.session.remove()
-        db.engine.dispose()
+    with running_desk(Desk, tmp_path, database_url) as running:
+        yield running
 
 
 @pytest.fixture
@@ -152,8 +146,8 @@ def test_turns_in_trouble_come_last_and_nobody_comes_twice(desk: Desk) -> None:
     ids = [registration_id(desk, school) for school in schools]
     with desk.work():
         db.session.add(DeliverySlot(registration_id=ids[0], failures=1))
-    assert due_turns(desk.app, [deliver]) == [("scores", ids[1]), ("scores", ids[2]), ("scores", ids[0])]
-    assert due_turns(desk.app, [deliver], limit=1) == [("scores", ids[1])]
+    found = [(turn.work, turn.registration_id) for turn in find_turns(desk.app, [deliver])]
+    assert found == [("scores", ids[1]), ("scores", ids[2]), ("scores", ids[0])]
 
 
 def test_a_turn_is_offered_to_one_of_many_who_ask(desk: Desk) -> None:

@@ -14,17 +14,15 @@ import time_machine
 from structlog.testing import capture_logs
 from time_machine import Traveller
 
-from integrations.http import PlatformHttp
 from integrations.terms import Outcome
-from lti_app import create_app
 from lti_app.clock import utc_now
 from lti_app.delivery.services import release_slot, take_slot
-from lti_app.delivery.worker import LEASE_SECONDS, EmbeddedWorker, Turn, run_once
+from lti_app.delivery.turns import LEASE_SECONDS, Turn
+from lti_app.delivery.worker import EmbeddedWorker, run_once
 from lti_app.extensions import db
 from lti_app.gradebook.delivery.work import deliver
 from lti_app.gradebook.models import LineItem, ScoreState
-from tests.conftest import settings_for
-from tests.fake_ags import Desk, FakeAgs, answer, failure
+from tests.fake_ags import Desk, answer, failure, running_desk
 
 START = datetime(2026, 11, 23, 19, 0, tzinfo=UTC)
 NO_ANSWER = failure(requests.ConnectTimeout("no answer"))
@@ -32,12 +30,8 @@ NO_ANSWER = failure(requests.ConnectTimeout("no answer"))
 
 @pytest.fixture
 def desk(database_url: str, tmp_path: Path) -> Iterator[Desk]:
-    network = FakeAgs()
-    app = create_app(settings_for(tmp_path, database_url), http=PlatformHttp(adapter=network))
-    yield Desk(app, network)
-    with app.app_context():
-        db.session.remove()
-        db.engine.dispose()
+    with running_desk(Desk, tmp_path, database_url) as running:
+        yield running
 
 
 @pytest.fixture

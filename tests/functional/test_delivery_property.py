@@ -15,19 +15,26 @@ from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 from time_machine import Traveller
 
-from integrations.http import PlatformHttp
 from integrations.terms import Outcome
-from lti_app import create_app
 from lti_app.clock import utc_now
 from lti_app.delivery.models import DeliverySlot
-from lti_app.delivery.worker import LEASE_SECONDS
+from lti_app.delivery.turns import LEASE_SECONDS
 from lti_app.extensions import db
 from lti_app.gradebook.columns.care import look_after, request_reading
 from lti_app.gradebook.delivery.work import deliver
 from lti_app.gradebook.models import Difference, Keeps, LineItem, Score, ScoreState, Sends
 from lti_app.gradebook.wishes import release, send_now, set_policy
-from tests.conftest import settings_for
-from tests.fake_ags import READING, SCOPES, Answer, Desk, FakeAgs, Fault, School, answer, failure
+from tests.fake_ags import (
+    READING,
+    SCOPES,
+    Answer,
+    Desk,
+    Fault,
+    School,
+    answer,
+    failure,
+    running_desk,
+)
 
 START = datetime(2026, 11, 23, 19, 0, tzinfo=UTC)
 USERS = ("u1", "u2", "u3")
@@ -74,12 +81,10 @@ PHASES = [phase for phase in Phase if phase is not Phase.explain]
 
 @pytest.fixture
 def desk(database_url: str, tmp_path: Path) -> Iterator[Desk]:
-    network = FakeAgs()
-    app = create_app(settings_for(tmp_path, database_url), http=PlatformHttp(adapter=network))
-    yield Desk(app, network, works=(deliver, look_after), scopes=(*SCOPES, READING))
-    with app.app_context():
-        db.session.remove()
-        db.engine.dispose()
+    with running_desk(
+        Desk, tmp_path, database_url, works=(deliver, look_after), scopes=(*SCOPES, READING)
+    ) as running:
+        yield running
 
 
 class Story:

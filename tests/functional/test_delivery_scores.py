@@ -8,17 +8,12 @@ from pathlib import Path
 
 import pytest
 import time_machine
-from flask import Flask
 from time_machine import Traveller
 
-from integrations.http import PlatformHttp
 from integrations.terms import GradingProgress, Outcome
-from lti_app import create_app
-from lti_app.delivery.worker import LEASE_SECONDS
-from lti_app.extensions import db
+from lti_app.delivery.turns import LEASE_SECONDS
 from lti_app.gradebook.models import ScoreState
-from tests.conftest import settings_for
-from tests.fake_ags import Desk, FakeAgs, answer
+from tests.fake_ags import Desk, answer, running_desk
 
 START = datetime(2026, 11, 23, 19, 0, tzinfo=UTC)
 
@@ -31,12 +26,8 @@ def clock() -> Iterator[Traveller]:
 
 @pytest.fixture
 def desk(database_url: str, tmp_path: Path, clock: Traveller) -> Iterator[Desk]:
-    network = FakeAgs()
-    app: Flask = create_app(settings_for(tmp_path, database_url), http=PlatformHttp(adapter=network))
-    yield Desk(app, network)
-    with app.app_context():
-        db.session.remove()
-        db.engine.dispose()
+    with running_desk(Desk, tmp_path, database_url) as running:
+        yield running
 
 
 def test_many_changes_become_one_post_with_the_last_value(desk: Desk) -> None:

@@ -12,17 +12,15 @@ from flask import Flask
 from sqlalchemy import delete, select, update
 from time_machine import Traveller
 
-from integrations.http import PlatformHttp
 from integrations.terms import Outcome
-from lti_app import create_app
 from lti_app.delivery.models import DeliverySlot
 from lti_app.extensions import db
 from lti_app.gradebook.models import Difference, Keeps, LineItem, ReadingState, Score, ScoreState, Sends
 from lti_app.gradebook.oversight import requeue
 from lti_app.gradebook.wishes import set_policy
 from lti_app.roster.models import LtiUser
-from tests.conftest import run, settings_for
-from tests.fake_ags import Desk, FakeAgs, answer
+from tests.conftest import run
+from tests.fake_ags import Desk, answer, running_desk
 
 START = datetime(2026, 11, 23, 19, 0, tzinfo=UTC)
 
@@ -35,12 +33,8 @@ def clock() -> Iterator[Traveller]:
 
 @pytest.fixture
 def desk(database_url: str, tmp_path: Path, clock: Traveller) -> Iterator[Desk]:
-    network = FakeAgs()
-    app: Flask = create_app(settings_for(tmp_path, database_url), http=PlatformHttp(adapter=network))
-    yield Desk(app, network)
-    with app.app_context():
-        db.session.remove()
-        db.engine.dispose()
+    with running_desk(Desk, tmp_path, database_url) as running:
+        yield running
 
 
 def pause(desk: Desk, column: int | None) -> None:

@@ -24,7 +24,7 @@ from lti_app import create_app
 from lti_app.clock import utc_now
 from lti_app.courses.models import CourseProgress
 from lti_app.extensions import db
-from lti_app.gradebook import wishes
+from lti_app.gradebook import services, wishes
 from lti_app.gradebook.columns.care import look_after, request_reading
 from lti_app.gradebook.delivery.work import deliver
 from lti_app.gradebook.models import ColumnKind, Difference, Keeps, LineItem, Score, ScoreState, Sends
@@ -92,7 +92,7 @@ def send_mine(desk: Desk, score_id: int) -> bool:
         ).one()
         score = score_in_context(score_id, context_pk)
         assert score is not None
-        return wishes.send_mine(score, db.session.get_one(Registration, score.registration_id))
+        return services.send_mine(score, db.session.get_one(Registration, score.registration_id))
 
 
 def read_back(desk: Desk, clock: Traveller, column: int | None) -> None:

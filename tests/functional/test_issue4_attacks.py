@@ -31,7 +31,7 @@ from lti_app.gradebook.locks import lock_rows
 from lti_app.gradebook.models import Difference, Keeps, LineItem, ReadingState, Score, ScoreState, Sends
 from lti_app.gradebook.wishes import set_policy
 from tests.conftest import settings_for
-from tests.fake_ags import READING, SCOPES, Desk, FakeAgs, answer
+from tests.fake_ags import READING, SCOPES, Desk, FakeAgs, answer, running_desk
 
 START = datetime(2026, 11, 23, 19, 0, tzinfo=UTC)
 SENT, WAITING, HELD = ScoreState.SENT, ScoreState.WAITING, ScoreState.HELD
@@ -45,12 +45,8 @@ def clock() -> Iterator[Traveller]:
 
 @pytest.fixture
 def desk(database_url: str, tmp_path: Path) -> Iterator[Desk]:
-    network = FakeAgs()
-    app = create_app(settings_for(tmp_path, database_url), http=PlatformHttp(adapter=network))
-    yield Desk(app, network, works=(deliver,), scopes=(*SCOPES, READING))
-    with app.app_context():
-        db.session.remove()
-        db.engine.dispose()
+    with running_desk(Desk, tmp_path, database_url, works=(deliver,), scopes=(*SCOPES, READING)) as running:
+        yield running
 
 
 def read(desk: Desk, column: int | None) -> LineItem:

@@ -15,15 +15,13 @@ from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import update
 from time_machine import Traveller
 
-from integrations.http import PlatformHttp
-from lti_app import create_app
 from lti_app.delivery.models import SINCE_EVER, DeliverySlot, DeliveryTally
 from lti_app.extensions import db
 from lti_app.gradebook.models import LineItem, ReadingState, Score, ScoreState
 from lti_app.metrics import UNTRIED
 from tests.browsing import BASE, QueryCount
-from tests.conftest import ROOT, settings_for
-from tests.fake_ags import Desk, FakeAgs, answer
+from tests.conftest import ROOT
+from tests.fake_ags import Desk, answer, running_desk
 
 TOKEN = "metrics-token-of-the-tests"
 START = datetime(2026, 11, 23, 19, 0, tzinfo=UTC)
@@ -38,13 +36,8 @@ def clock() -> Iterator[Traveller]:
 
 @pytest.fixture
 def desk(database_url: str, tmp_path: Path, clock: Traveller) -> Iterator[Desk]:
-    network = FakeAgs()
-    settings = settings_for(tmp_path, database_url, metrics_token=TOKEN)
-    app = create_app(settings, http=PlatformHttp(adapter=network))
-    yield Desk(app, network)
-    with app.app_context():
-        db.session.remove()
-        db.engine.dispose()
+    with running_desk(Desk, tmp_path, database_url, metrics_token=TOKEN) as running:
+        yield running
 
 
 def scraped(app: Flask) -> str:

@@ -13,19 +13,17 @@ import time_machine
 from sqlalchemy import select
 from time_machine import Traveller
 
-from integrations.http import PlatformHttp
 from integrations.terms import CourseRole, Outcome
-from lti_app import create_app
 from lti_app.clock import utc_now
-from lti_app.delivery.worker import LEASE_SECONDS, drain, run_once
+from lti_app.delivery.turns import LEASE_SECONDS
+from lti_app.delivery.worker import drain, run_once
 from lti_app.extensions import db
 from lti_app.gradebook.columns.care import look_after, request_reading
 from lti_app.gradebook.delivery.work import deliver
 from lti_app.gradebook.models import Difference, Keeps, LineItem, ReadingState, Score, ScoreState, Sends
 from lti_app.gradebook.wishes import set_policy
 from lti_app.roster.models import LtiUser, Membership, MembershipStatus
-from tests.conftest import settings_for
-from tests.fake_ags import READING, SCOPES, Desk, FakeAgs, School, answer
+from tests.fake_ags import READING, SCOPES, Desk, School, answer, running_desk
 
 START = datetime(2026, 11, 23, 19, 0, tzinfo=UTC)
 SENT, WAITING, HELD = ScoreState.SENT, ScoreState.WAITING, ScoreState.HELD
@@ -67,12 +65,8 @@ def clock() -> Iterator[Traveller]:
 
 @pytest.fixture
 def desk(database_url: str, tmp_path: Path, clock: Traveller) -> Iterator[Reader]:
-    network = FakeAgs()
-    app = create_app(settings_for(tmp_path, database_url), http=PlatformHttp(adapter=network))
-    yield Reader(app, network, works=(deliver,), scopes=(*SCOPES, READING))
-    with app.app_context():
-        db.session.remove()
-        db.engine.dispose()
+    with running_desk(Reader, tmp_path, database_url, works=(deliver,), scopes=(*SCOPES, READING)) as running:
+        yield running
 
 
 @pytest.fixture

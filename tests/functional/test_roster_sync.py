@@ -13,7 +13,8 @@ import time_machine
 from flask import Flask
 from sqlalchemy import func, select
 
-from lti_app.delivery.worker import Turn, run_once
+from lti_app.delivery.turns import Turn
+from lti_app.delivery.worker import run_once
 from lti_app.extensions import db
 from lti_app.roster.models import LtiUser, Person, PersonLink
 from lti_app.roster.reading import read_rosters
@@ -454,7 +455,7 @@ def test_another_worker_goes_on_where_one_stopped(
 ) -> None:
     platform.rosters["class-1"] = people(350)
     visit("teacher")
-    monkeypatch.setattr("lti_app.delivery.worker.Turn.is_over", _after_one_page())
+    monkeypatch.setattr("lti_app.delivery.turns.Turn.is_over", _after_one_page())
     read_a_turn(app)
     sync = sync_now(app)
     assert (sync.state, sync.pages, sync.seen) == (SyncState.RUNNING, 1, 100)
@@ -525,7 +526,7 @@ def test_pages_in_a_circle_end_even_across_turns(
 ) -> None:
     platform.rosters["class-1"] = people(5)
     lite_visit("teacher")
-    monkeypatch.setattr("lti_app.delivery.worker.Turn.is_over", _after_one_page())
+    monkeypatch.setattr("lti_app.delivery.turns.Turn.is_over", _after_one_page())
     numbers = iter(range(1000))
 
     def endless(request: requests.PreparedRequest) -> Any:

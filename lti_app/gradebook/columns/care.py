@@ -18,7 +18,7 @@ from integrations.platforms.registry import platform_for
 from lti_app.clock import utc_now
 from lti_app.delivery.exchanges import FailedCall, note
 from lti_app.delivery.services import due_registrations, reading, record_failure, wake_after_commit
-from lti_app.delivery.worker import Turn
+from lti_app.delivery.turns import Turn
 from lti_app.extensions import db, platform_services
 from lti_app.gradebook.columns.reading import (
     EVERY_QUIET,
@@ -36,7 +36,7 @@ from lti_app.gradebook.columns.upkeep import (
     delete_there,
     edit_there,
     edited,
-    find_or_make,
+    found_there,
     made,
     mine,
     removed,
@@ -142,7 +142,7 @@ def _look_after(turn: Turn, gradebook: Gradebook, column_id: int) -> bool:
         delete_there(gradebook, wish)
         return removed(turn, wish)
     if wish.url is None:
-        return made(turn, wish, find_or_make(gradebook, wish))
+        return made(turn, wish, found_there(gradebook, wish))
     if wish.edit:
         edit_there(gradebook, wish)
         if not edited(turn, wish):

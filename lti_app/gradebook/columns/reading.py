@@ -24,7 +24,7 @@ from integrations.terms import Outcome, Result, ServiceAccess
 from lti_app.clock import utc_now
 from lti_app.delivery.models import DeliverySlot
 from lti_app.delivery.services import reading, record_success
-from lti_app.delivery.worker import Turn
+from lti_app.delivery.turns import Turn
 from lti_app.extensions import db
 from lti_app.gradebook.columns.compare import Habits
 from lti_app.gradebook.columns.settling import (

@@ -16,8 +16,9 @@ from integrations.errors import PlatformRejected
 from integrations.platforms.base import Platform, json_number, timestamp_text
 from integrations.terms import LineItem as PlatformsItem
 from lti_app.clock import utc_now
-from lti_app.delivery.worker import Turn
+from lti_app.delivery.turns import Turn
 from lti_app.extensions import db
+from lti_app.gradebook.columns.finding import find_or_make
 from lti_app.gradebook.columns.reading import Gradebook, locked
 from lti_app.gradebook.locks import lock_rows
 from lti_app.gradebook.models import ColumnKind, LineItem, ReadingState, Score, ScoreState
@@ -91,20 +92,14 @@ def _credits(target: int | None) -> Decimal | None:
     return None if target is None else Decimal(target) / 100
 
 
-def find_or_make(gradebook: Gradebook, wish: Wish) -> PlatformsItem:
-    """Looking first, because platforms check no uniqueness and we may have died after making it."""
-    if wish.line_items_url is None or wish.target is None:
+def found_there(gradebook: Gradebook, wish: Wish) -> PlatformsItem:
+    """The column of credits in the LMS, made if it is not there."""
+    if wish.target is None:
         raise PlatformRejected("no-gradebook-address")
-    there = gradebook.ags.line_items(
-        gradebook.access, wish.line_items_url, resource_id=wish.resource_id, tag=wish.tag
-    )
-    # Platforms ignore filters they do not know.
-    ours = [item for item in there if (item.resource_id, item.tag) == (wish.resource_id, wish.tag)]
-    if ours:
-        return ours[0]
     maximum = gradebook.platform.column_maximum(wish.target)
     wanted = PlatformsItem(wish.label, maximum, resource_id=wish.resource_id, tag=wish.tag)
-    return gradebook.ags.create_line_item(gradebook.access, wish.line_items_url, wanted)
+    item, _ = find_or_make(gradebook.ags, gradebook.access, wish.line_items_url, wanted)
+    return item
 
 
 def made(turn: Turn, wish: Wish, item: PlatformsItem) -> bool:

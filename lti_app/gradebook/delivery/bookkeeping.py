@@ -16,7 +16,7 @@ from lti_app.clock import utc_now
 from lti_app.delivery import tallies
 from lti_app.delivery.exchanges import FailedCall, note
 from lti_app.delivery.services import learn_clock, reading, record_failure, record_success, rest
-from lti_app.delivery.worker import Turn
+from lti_app.delivery.turns import Turn
 from lti_app.extensions import db
 from lti_app.gradebook.delivery import doubts
 from lti_app.gradebook.delivery.jobs import Done, Job, is_final

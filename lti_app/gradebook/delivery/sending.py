@@ -17,6 +17,7 @@ from integrations.lti.ags import AgsClient
 from integrations.platforms.base import Platform
 from integrations.terms import LineItem, Outcome, Result, ScoreAnswer, ServiceAccess
 from lti_app.clock import utc_now
+from lti_app.gradebook.columns.finding import find_or_make
 from lti_app.gradebook.delivery.jobs import Column, Done, Job
 from lti_app.gradebook.delivery.respect import difference_by_teacher
 from lti_app.gradebook.policy import STEPS
@@ -199,26 +200,15 @@ class Sender:
         return job.insisted_at is None or job.insisted_at + skew <= sent.timestamp
 
     def _find(self, column: Column) -> str:
-        """The column's address: one that is there, else a new one. Looking first, because platforms check no
-        uniqueness and we may have died after making it."""
-        if column.line_items_url is None:
-            raise PlatformRejected("no-gradebook-address")
-        link_id = column.resource_link_id if self.platform.line_item_with_resource_link else None
+        """The address of a column that we know no address of."""
         wanted = LineItem(
             label=column.label,
             maximum=self.platform.column_maximum(Decimal(100)),
-            resource_link_id=link_id,
+            resource_link_id=column.resource_link_id if self.platform.line_item_with_resource_link else None,
             resource_id=column.resource_id,
         )
-        there = self.ags.line_items(
-            self.access,
-            column.line_items_url,
-            resource_link_id=link_id,
-            resource_id=None if link_id else column.resource_id,
-        )
-        item = _the_one(there, wanted)
-        if item is None:
-            item = self.ags.create_line_item(self.access, column.line_items_url, wanted)
+        item, is_new = find_or_make(self.ags, self.access, column.line_items_url, wanted)
+        if is_new:
             self.made.add(column.id)
         assert item.url is not None
         self.found[column.id] = item.url
@@ -235,12 +225,3 @@ class Sender:
             )
             if asked_to_wait or self._failures >= MOST_FAILURES:
                 self.trouble = answer
-
-
-def _the_one(there: list[LineItem], wanted: LineItem) -> LineItem | None:
-    """Ours by resource id, else the link's only one. Platforms ignore filters they do not know."""
-    of_link = [item for item in there if item.resource_link_id == wanted.resource_link_id]
-    ours = [item for item in of_link if item.resource_id == wanted.resource_id]
-    if ours:
-        return ours[0]
-    return of_link[0] if wanted.resource_link_id and len(of_link) == 1 else None

@@ -17,7 +17,7 @@ from lti_app.clock import utc_now
 from lti_app.delivery.lanes import Lanes
 from lti_app.delivery.models import DeliverySlot
 from lti_app.delivery.services import due_registrations, reading
-from lti_app.delivery.worker import Turn
+from lti_app.delivery.turns import Turn
 from lti_app.extensions import db, platform_services
 from lti_app.gradebook.delivery import doubts
 from lti_app.gradebook.delivery.bookkeeping import write_outcomes

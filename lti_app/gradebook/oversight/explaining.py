@@ -12,7 +12,7 @@ from integrations.platforms.registry import platform_for
 from lti_app.delivery.models import DeliverySlot
 from lti_app.extensions import db
 from lti_app.gradebook.models import ColumnKind, LineItem, Score, Sends
-from lti_app.gradebook.outcomes import told
+from lti_app.gradebook.outcomes import kept_by, told
 from lti_app.registrations.models import Registration
 
 Line = tuple[str, str]
@@ -85,11 +85,12 @@ def _wanted(score: Score, kind: str, now: datetime) -> Iterator[Line]:
         f"{_of(score.given, score.maximum)}, {progress}, revision {score.revision}, "
         f"reached {moment(score.submitted_at)}",
     )
+    column = score.line_item
     words = told(
         score.state,
         score.outcome,
         score.due_at,
-        withheld=_withheld(score.line_item),
+        withheld=kept_by(paused=column.paused, sends=column.sends, is_unmade=column.is_unmade),
         difference=score.difference,
         keeps_teacher_grades=platform_for(kind).keeps_teacher_grades,
     )
@@ -144,14 +145,6 @@ def _slot(slot: DeliverySlot | None, now: datetime) -> Iterator[Line]:
     else:
         yield "worker", "none at this moment"
     yield "clock", f"the platform's is {slot.clock_ahead / 1000:+.1f} s from ours"
-
-
-def _withheld(column: LineItem) -> str | None:
-    if column.kind is ColumnKind.CREDITS and column.url is None:
-        return "no-column"
-    if column.paused:
-        return "paused"
-    return "on-release" if column.sends is Sends.ON_RELEASE else None
 
 
 def _of(given: int, maximum: int | None) -> str:

@@ -16,7 +16,7 @@ from sqlalchemy import ColumnElement, and_, case, func, or_, select
 from integrations.terms import Outcome
 from lti_app.delivery.models import SINCE_EVER, DeliverySlot, DeliveryTally
 from lti_app.extensions import db
-from lti_app.gradebook.models import ColumnKind, LineItem, ReadingState, Score, ScoreState, Sends
+from lti_app.gradebook.models import LineItem, ReadingState, Score, ScoreState, Sends
 from lti_app.registrations.models import Registration, RegistrationStatus
 
 _TEACHERS = frozenset({Outcome.WAITING_FOR_PUBLISH})
@@ -116,7 +116,7 @@ def _is_kept_back() -> ColumnElement[bool]:
 
 def _waits_for_its_column() -> ColumnElement[bool]:
     """A column of credits that is not made yet: who makes it sends what waits."""
-    return and_(_is_kept_back(), LineItem.kind == ColumnKind.CREDITS, LineItem.url.is_(None))
+    return and_(_is_kept_back(), LineItem.is_unmade)
 
 
 def queue_facts(registration_id: int | None = None) -> list[QueueFacts]:

@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, and_, case, func, or_, select
 
 from lti_app.extensions import db
 from lti_app.gradebook.locks import is_overridden
-from lti_app.gradebook.models import ColumnKind, Difference, LineItem, ReadingState, Score, ScoreState, Sends
+from lti_app.gradebook.models import Difference, LineItem, ReadingState, Score, ScoreState, Sends
 from lti_app.gradebook.queries import ScoreRow, row_of, rows
 from lti_app.organisations.models import Term
 from lti_app.roster.models import LtiUser
@@ -72,11 +72,6 @@ class ColumnRow:
     @property
     def is_read_now(self) -> bool:
         return self.column.reading in UNDER_WAY
-
-    @property
-    def is_unmade(self) -> bool:
-        """Whether its cells wait until the LMS has the column."""
-        return self.column.kind is ColumnKind.CREDITS and self.column.url is None
 
     @property
     def releasable(self) -> int:
@@ -182,8 +177,7 @@ def credits_column(context_pk: int, day: date) -> LineItem | None:
 
 _waits_for_column = and_(
     Score.state == ScoreState.WAITING,
-    LineItem.kind == ColumnKind.CREDITS,
-    LineItem.url.is_(None),
+    LineItem.is_unmade,
     LineItem.sends == Sends.AT_ONCE,
     LineItem.paused.is_(False),
 )

@@ -149,7 +149,7 @@ def _column(row: ColumnRow) -> dict[str, Any]:
         "leaving": row.column.wants_deletion,
         "can_read": row.column.url is not None and not row.is_read_now and count[Group.ALL] > 0,
         "can_send": count[Group.NEEDS] + count[Group.SENDING] > 0
-        and not (row.column.paused or row.is_unmade),
+        and not (row.column.paused or row.column.is_unmade),
         "can_release": row.releasable > 0,
         "releasable": row.releasable,
     }

@@ -21,6 +21,7 @@ from lti_app.gradebook.pages import listing, words
 from lti_app.gradebook.pages.blueprint import COLUMN, SCORE, back, bp, column_here, kept, score_here
 from lti_app.gradebook.pages.schemas import CreditsSchema, DoSchema, PolicySchema
 from lti_app.gradebook.queries import row_in_context
+from lti_app.gradebook.services import send_mine as replace_by_ours
 from lti_app.launches.current import local_text, require_context, require_staff
 from lti_app.organisations.services import term_of
 from lti_app.roster.models import Audience
@@ -134,7 +135,7 @@ def insist(score_id: int) -> str:
 def send_mine(score_id: int) -> Response:
     """Replace the LMS's grade by ours."""
     launch = require_staff()
-    if wishes.send_mine(score_here(score_id), launch.registration):
+    if replace_by_ours(score_here(score_id), launch.registration):
         flash(gettext("已安排用这里的成绩替换。"), "done")
     else:
         flash(gettext("这个成绩在这期间已经变了，请看最新的情况。"), "info")

@@ -8,9 +8,10 @@ from decimal import Decimal
 
 from flask_babel import format_decimal, gettext, lazy_gettext
 
-from lti_app.gradebook.models import ColumnKind, Keeps, LineItem, ReadingState, Sends
+from lti_app.gradebook.models import Keeps, LineItem, ReadingState, Sends
 from lti_app.gradebook.pages.listing import ColumnRow, Group, Numbers
 from lti_app.gradebook.queries import ScoreRow
+from lti_app.gradebook.services import FULL
 from lti_app.launches.current import local_text
 
 GROUPS = {
@@ -23,7 +24,6 @@ GROUPS = {
 }
 """The word and the icon of each filter."""
 
-FULL = 100_00
 _NO_RIGHT = lazy_gettext(
     "学校平台没有允许共育这样使用成绩册，发送不受影响。请平台管理员在这个工具的设置里允许它管理成绩栏、读取成绩。"
 )
@@ -115,7 +115,7 @@ def place(column: LineItem) -> Said | None:
     if column.url is None and column.attempts:
         why = str(_TROUBLES.get(column.reading_error or "", _SILENT))
         return Said("waiting", gettext("成绩册里还没有建成这一栏，成绩都记着。%(why)s", why=why))
-    if column.url is None and column.kind is ColumnKind.CREDITS:
+    if column.is_unmade:
         return Said("waiting", gettext("正在学校平台的成绩册里建这一栏，成绩都记着。"))
     if column.url is None:
         return Said("waiting", gettext("成绩册里还没有这一栏，发送第一个成绩时建。"))
