@@ -117,9 +117,8 @@ def arrive(learner: Learner, course: Course, *, link_pk: int, lti_user_pk: int, 
         )
     )
     if visit is None:
-        project_credits(
-            learner.person_id
-        )  # who earned elsewhere and is new in a class with a column of credits
+        # Who earned elsewhere may be new in a class with a column of credits.
+        project_credits(learner.person_id)
         db.session.execute(
             insert_into(Visit)
             .values(
