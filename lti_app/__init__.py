@@ -110,12 +110,12 @@ def _configure(app: Flask, settings: Settings) -> None:
 def _engine_options(settings: Settings) -> dict[str, Any]:
     # hide_parameters: an error in the log must not show the names and addresses of a failed statement.
     # Beside requests, each thread of the worker may hold a connection.
-    most = 20 + settings.delivery_threads
+    threads = settings.delivery_threads
     if settings.is_sqlite:
-        return {"pool_size": most, "hide_parameters": True, "connect_args": {"timeout": 10}}
+        return {"pool_size": 20 + threads, "hide_parameters": True, "connect_args": {"timeout": 10}}
     return {
-        "pool_size": max(10, settings.delivery_threads),
-        "max_overflow": most,
+        "pool_size": 10 + threads,
+        "max_overflow": 20,
         "pool_pre_ping": True,
         "pool_recycle": 1800,
         "hide_parameters": True,
